@@ -1,0 +1,421 @@
+"""What this site wants, as one frozen tree read from ``site.toml``, with environment variables on top.
+
+Every field says what it is and in which unit; `reference_markdown` turns the tree into docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edge.errors import ConfigError
+
+ENV_PREFIX = "EDGE_DAEMON_"
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Topic = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^#+\x00]+$")]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NodeSettings(Section):
+    """This device."""
+
+    id: Identifier = Field(
+        description="device id: MQTT client id and part of every topic; with mTLS also the certificate's common name"
+    )
+    asset_path: str = Field(
+        default="", description="ISA-95 path of the watched equipment, e.g. acme/north/line3; carried in alarms"
+    )
+    rds_pp: str = Field(default="", description="RDS-PP designation; carried in alarms, never in a topic")
+    state_dir: Path | None = Field(
+        default=None,
+        description="folder for what must survive a restart (alarm states, boot counter); none: memory only",
+    )
+
+
+class TlsSettings(Section):
+    """TLS to the broker; with certificate and key it is mutual."""
+
+    ca_file: Path = Field(description="PEM file of the authority that signed the broker's certificate")
+    cert_file: Path | None = Field(default=None, description="PEM file of this device's certificate (mTLS)")
+    key_file: Path | None = Field(
+        default=None, description="PEM file of this device's key; must not be readable by others"
+    )
+    minimum_version: Literal["1.2", "1.3"] = Field(default="1.2", description="lowest TLS version accepted")
+
+    @model_validator(mode="after")
+    def _pair(self) -> TlsSettings:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: give both or neither")
+        return self
+
+
+class BrokerSettings(Section):
+    """The MQTT broker."""
+
+    host: str = Field(default="127.0.0.1", description="name or address")
+    port: int = Field(default=1883, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="MQTT version; auto tries 5 and falls back to 3.1.1"
+    )
+    root: Topic = Field(default="edge/v1", description="first part of every topic, e.g. acme/north/edge/v1")
+    username: str | None = Field(default=None, description="user name, if the broker wants one")
+    password_file: Path | None = Field(
+        default=None, description="file holding the password; must not be readable by others"
+    )
+    tls: TlsSettings | None = Field(default=None, description="TLS; none: plain TCP, for a broker on this machine only")
+    keepalive_s: int = Field(
+        default=5, ge=2, le=600, description="s between signs of life; a dead link is noticed after about twice this"
+    )
+    reconnect_max_s: Positive = Field(default=30.0, description="longest pause between attempts to connect, s")
+    max_packet_bytes: int = Field(
+        default=8_000_000,
+        ge=10_000,
+        le=268_435_455,
+        description="largest MQTT packet accepted, bytes (told to an MQTT 5 broker)",
+    )
+
+
+class CameraSettings(Section):
+    """One source of frames."""
+
+    id: Identifier
+    topic: Topic | None = Field(
+        default=None, description="MQTT topic of its frames; default {root}/{node}/in/frame/{id}"
+    )
+    budget_ms: Positive | None = Field(
+        default=None, description="receipt of a frame's last byte to its flag handed over, ms; default: the bundle's"
+    )
+    stale_after_ms: Positive = Field(
+        default=2000.0, description="without a frame for so long its faults become unknown, ms"
+    )
+    max_bytes: int = Field(default=8_000_000, gt=0, description="largest encoded frame accepted, bytes")
+    max_pixels: int = Field(
+        default=16_000_000, gt=0, description="largest picture accepted, px; checked before decoding"
+    )
+    image_pointer: str | None = Field(
+        default=None,
+        description="JSON pointer to a base64 picture when frames come inside JSON; default: found by name",
+    )
+
+
+class SensorSettings(Section):
+    """One sensor value."""
+
+    id: Identifier
+    topic: Topic | None = Field(default=None, description="MQTT topic; default {root}/{node}/in/sensor/{id}")
+    format: Literal["auto", "number", "json", "senml"] = Field(
+        default="auto", description="payload: a bare number, JSON, or SenML (RFC 8428); auto looks"
+    )
+    pointer: str | None = Field(
+        default=None,
+        pattern=r"^(/.*)?$",
+        description="JSON pointer (RFC 6901) to the value, e.g. /params/pm1:0/apower; default: /value, or the SenML name",
+    )
+    senml_name: str | None = Field(default=None, description="resolved SenML record name; default: the sensor's id")
+    unit: str = Field(default="", description="engineering unit, for people")
+    minimum: float | None = Field(default=None, description="values below are impossible: rejected as out_of_range")
+    maximum: float | None = Field(default=None, description="values above are impossible: rejected as out_of_range")
+    stale_after_ms: Positive = Field(
+        default=5000.0, description="without a value for so long its rules become unknown, ms"
+    )
+
+
+class RuleSettings(Section):
+    """One condition on one sensor: evidence for a fault."""
+
+    id: Identifier
+    sensor: Identifier = Field(description="id of the sensor it reads")
+    kind: Literal["above", "below", "rise", "fall"] = Field(
+        description="above/below: the value against the limit; rise/fall: its rate of change per second"
+    )
+    limit: float = Field(description="limit, in the sensor's unit (rise/fall: unit per second, as a positive number)")
+    deadband: NotNegative = Field(
+        default=0.0, description="how far the value must come back before the rule lets go, same unit as limit"
+    )
+    window_s: Positive = Field(default=1.0, description="span over which rise/fall is measured, s")
+
+
+class AlarmSettings(Section):
+    """How a fault becomes an alarm; without an operator action it is an event, not an alarm (ISA-18.2)."""
+
+    severity: int = Field(ge=1, le=1000, description="1 to 1000; 801 and above is critical")
+    message: str = Field(min_length=1, description="what the operator reads")
+    operator_action: str = Field(min_length=1, description="what the operator is to do about it")
+    consequence: str = Field(min_length=1, description="what happens if nobody does it")
+    on_delay_ms: NotNegative = Field(
+        default=0.0, description="the fault must last so long before the alarm is raised, ms"
+    )
+    off_delay_ms: NotNegative = Field(
+        default=1000.0, description="the fault must be gone so long before the alarm returns, ms"
+    )
+
+
+class FaultSettings(Section):
+    """One fault flag: its evidence from a camera, from sensors, or both, and its alarm."""
+
+    id: Identifier = Field(description="flag channel and alarm id")
+    title: str = Field(default="", description="short name for people; default: the bundle's title, or the id")
+    camera: Identifier | None = Field(default=None, description="camera whose frames show it; none: sensors only")
+    vision: Identifier | None = Field(default=None, description="fault id inside the bundle; default: this id")
+    rules: tuple[Identifier, ...] = Field(default=(), description="sensor rules that speak for it")
+    combine: Literal["any", "all", "weighted"] = Field(default="any", description="how the evidence is joined")
+    weights: dict[str, NotNegative] = Field(
+        default_factory=dict,
+        description="weighted: share of 'vision' and of each rule id; missing ones count 1; normalised to sum 1",
+    )
+    weighted_threshold: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="weighted: the joined score at and above which it is a fault"
+    )
+    alarm: AlarmSettings | None = Field(
+        default=None, description="alarm; none: the flag is published, no alarm is raised"
+    )
+
+    @model_validator(mode="after")
+    def _has_evidence(self) -> FaultSettings:
+        if self.camera is None and not self.rules:
+            raise ValueError(f"fault {self.id} has no evidence: give it a camera, rules, or both")
+        if self.camera is None and self.vision is not None:
+            raise ValueError(f"fault {self.id} names vision evidence but no camera")
+        unknown = set(self.weights) - {"vision", *self.rules}
+        if unknown:
+            raise ValueError(f"fault {self.id} gives weights to {sorted(unknown)}, which are not its evidence")
+        return self
+
+
+class PublishSettings(Section):
+    """How often and how much is published."""
+
+    heartbeat_s: Positive = Field(default=10.0, description="s between heartbeats")
+    value_min_interval_ms: NotNegative = Field(
+        default=500.0, description="scores of one channel are published at most so often, ms"
+    )
+    value_deadband: NotNegative = Field(
+        default=0.02, description="and only when the score moved by so much since the last one"
+    )
+    flag_repeat_s: NotNegative = Field(
+        default=0.0, description="repeat an unchanged flag after so long, s; 0: only on change"
+    )
+
+
+class RuntimeSettings(Section):
+    """How the daemon uses the machine."""
+
+    realtime_priority: int = Field(
+        default=10,
+        ge=0,
+        le=80,
+        description="SCHED_FIFO priority of the inference thread where the system permits it; 0: do not ask",
+    )
+    intra_op_threads: int | None = Field(
+        default=None, ge=1, le=64, description="overrides the thread count that the bundle was measured with"
+    )
+    allow_other_board: bool = Field(
+        default=False, description="run a bundle made for another board anyway; its latency proof does not hold then"
+    )
+    insecure_dev: bool = Field(
+        default=False, description="allow a broker on another machine without TLS and without a password"
+    )
+
+
+class Site(BaseSettings):
+    """``site.toml``: what this site wants."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
+    )
+
+    bundle: Path = Field(description="bundle folder; relative paths count from the site file")
+    node: NodeSettings
+    broker: BrokerSettings = BrokerSettings()
+    cameras: tuple[CameraSettings, ...] = Field(default=(), description="sources of frames")
+    sensors: tuple[SensorSettings, ...] = Field(default=(), description="sensor values")
+    rules: tuple[RuleSettings, ...] = Field(default=(), description="conditions on sensors")
+    faults: tuple[FaultSettings, ...] = Field(
+        default=(), description="fault flags; none: every fault of the bundle on every camera, without alarms"
+    )
+    publish: PublishSettings = PublishSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library passes it; we read no .env
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library passes it; secrets are files named in the tree
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment above the file; the file arrives as init arguments."""
+        del settings_cls
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _references(self) -> Site:
+        cameras = _unique("camera", [camera.id for camera in self.cameras])
+        sensors = _unique("sensor", [sensor.id for sensor in self.sensors])
+        rules = _unique("rule", [rule.id for rule in self.rules])
+        _unique("fault", [fault.id for fault in self.faults])
+        for rule in self.rules:
+            if rule.sensor not in sensors:
+                raise ValueError(f"rule {rule.id} reads sensor {rule.sensor!r}, which is not among {sorted(sensors)}")
+        for fault in self.faults:
+            if fault.camera is not None and fault.camera not in cameras:
+                raise ValueError(
+                    f"fault {fault.id} looks at camera {fault.camera!r}, which is not among {sorted(cameras)}"
+                )
+            missing = set(fault.rules) - rules
+            if missing:
+                raise ValueError(f"fault {fault.id} uses rules {sorted(missing)}, which are not among {sorted(rules)}")
+        if not self.cameras and not self.faults:
+            raise ValueError("nothing to watch: give at least one camera, or a fault with sensor rules")
+        return self
+
+    @model_validator(mode="after")
+    def _protected(self) -> Site:
+        local = self.broker.host in {"127.0.0.1", "::1", "localhost"}
+        if (
+            not local
+            and self.broker.tls is None
+            and self.broker.password_file is None
+            and not self.runtime.insecure_dev
+        ):
+            raise ValueError(
+                f"broker {self.broker.host} is another machine, and neither TLS nor a password is configured: "
+                "add [broker.tls], or set runtime.insecure_dev = true for a test bench"
+            )
+        return self
+
+    def prefix(self) -> str:
+        """First part of this node's topics."""
+        return f"{self.broker.root}/{self.node.id}"
+
+    def frame_topic(self, camera: CameraSettings) -> str:
+        """The topic that a camera's frames come from."""
+        return camera.topic or f"{self.prefix()}/in/frame/{camera.id}"
+
+    def sensor_topic(self, sensor: SensorSettings) -> str:
+        """The topic that a sensor's values come from."""
+        return sensor.topic or f"{self.prefix()}/in/sensor/{sensor.id}"
+
+
+def load_site(path: Path) -> Site:
+    """Read ``site.toml``; relative paths inside it count from its own folder.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or says something that cannot be; the text names the key.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        site = Site(**document)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_problem(item) for item in error.errors())) from error
+    return _anchored(site, path.parent)
+
+
+def reference_markdown() -> str:
+    """The settings reference, as Markdown, from the fields' own descriptions."""
+    lines = [
+        "# Settings of `edge-daemon`",
+        "",
+        "Generated from `edge/settings.py` (`edge-daemon settings`). Every key can also be set by an environment variable:",
+        f"`{ENV_PREFIX}BROKER__HOST=10.0.0.5` stands over `broker.host`.",
+        "",
+    ]
+    _describe(Site, "", lines)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _unique(kind: str, ids: list[str]) -> set[str]:
+    seen = set(ids)
+    if len(seen) != len(ids):
+        raise ValueError(f"{kind} ids repeat: {sorted(item for item in seen if ids.count(item) > 1)}")
+    return seen
+
+
+def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's own error dictionary
+    where = ".".join(str(part) for part in item["loc"]) or "site"
+    return f"{where}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _anchored(site: Site, folder: Path) -> Site:
+    """Make every relative path absolute, counted from the site file's folder."""
+
+    def walk(value: Any) -> Any:  # noqa: ANN401 - walks a tree of mixed types
+        if isinstance(value, Path):
+            return Path(os.path.normpath(folder / value))
+        if isinstance(value, BaseModel):
+            changed = {name: walk(getattr(value, name)) for name in type(value).model_fields}
+            return value.model_copy(update=changed)
+        return value
+
+    anchored: Site = walk(site)
+    return anchored
+
+
+def _describe(model: type[BaseModel], prefix: str, lines: list[str]) -> None:
+    nested: list[tuple[str, type[BaseModel]]] = []
+    lines += [
+        f"## {f'`[{prefix}]`' if prefix else 'Top level'}",
+        "",
+        (model.__doc__ or "").strip(),
+        "",
+        "| key | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, field in model.model_fields.items():
+        section = _section_of(field.annotation)
+        if section is not None:
+            nested.append((f"{prefix}.{name}".lstrip("."), section))
+        lines.append(
+            f"| `{name}` | {_type_name(field)} | {_default(field)} | {field.description or (section.__doc__ or '').strip().splitlines()[0] if section else field.description or name} |"
+        )
+    lines.append("")
+    for path, section in nested:
+        _describe(section, path, lines)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - a type expression
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_of(part)) is not None), None)
+
+
+def _type_name(field: FieldInfo) -> str:
+    text = (
+        str(field.annotation)
+        if get_args(field.annotation)
+        else getattr(field.annotation, "__name__", str(field.annotation))
+    )
+    for noise in ("typing.", "edge.settings.", "pathlib.", "annotated_types."):
+        text = text.replace(noise, "")
+    if text.startswith(("Annotated", "tuple[Annotated", "dict[str, Annotated")) or len(text) > 60:
+        text = "list" if text.startswith("tuple") else "table" if text.startswith("dict") else "text"
+    return text.replace("|", "or").replace("<class '", "").replace("'>", "")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "see below"
+    return f"`{value}`" if value not in (None, "", (), {}) else "none"
