@@ -1,0 +1,148 @@
+"""From layers to a photograph: light and shade, then the lens with its own faults, then blur and noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+import cv2
+import numpy as np
+
+from examples.line.canvas import Canvas
+from examples.line.textures import Bytes, Gray, clouds, crop, sensor_noise
+
+_COARSE_ROWS = 96  # soft shade is made at this height and enlarged
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """The lamps: direction in degrees (0 = from the right, 90 = from below), brightness gain, warmth -1 (blue) .. 1 (warm),
+    vignetting 0..1, and how unevenly the light falls, 0..1."""
+
+    angle_deg: float = 225.0
+    brightness: float = 1.0
+    warmth: float = 0.0
+    vignette: float = 0.25
+    uneven: float = 0.2
+
+
+def _coarse(shape: tuple[int, int]) -> tuple[int, int]:
+    return _COARSE_ROWS, max(8, round(_COARSE_ROWS * shape[1] / shape[0]))
+
+
+def _field(shape: tuple[int, int], light: Light, rng: Random, shadow_band: bool) -> Gray:
+    """Slowly varying light over the picture, at coarse size."""
+    rows, columns = shape
+    y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, columns, dtype=np.float32)[None, :]
+    angle = math.radians(light.angle_deg)
+    field = 1 + light.uneven * 0.45 * (x * math.cos(angle) + y * math.sin(angle))
+    field = field * (1 - light.vignette * 0.38 * (x * x + y * y))
+    if shadow_band:
+        turn, offset, width = rng.uniform(0, math.pi), rng.uniform(-0.5, 0.5), rng.uniform(0.12, 0.3)
+        across = x * math.cos(turn) + y * math.sin(turn) - offset
+        field = field * (1 - 0.42 / (1 + np.exp(np.clip((np.abs(across) - width) * 28, -30, 30))))
+    return (field * light.brightness).astype(np.float32)
+
+
+def _occlusion(level: Bytes, light: Light) -> Gray:
+    """Darkening beside higher neighbours and the shadow that the part throws, at coarse size."""
+    rows, columns = _coarse((level.shape[0], level.shape[1]))
+    small = cv2.resize(level, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    around = cv2.GaussianBlur(small, (0, 0), 3.2)
+    ambient = np.clip((around - small) * (1 / 210), 0, 0.5)
+    angle = math.radians(light.angle_deg)
+    move = np.array([[1, 0, -4.2 * math.cos(angle)], [0, 1, -4.2 * math.sin(angle)]], np.float32)
+    thrown = cv2.warpAffine(small, move, (columns, rows), borderMode=cv2.BORDER_REPLICATE) - small
+    shadow = cv2.GaussianBlur(np.clip(thrown * (1 / 130), 0, 0.5), (0, 0), 1.1)
+    return ((1 - ambient) * (1 - shadow)).astype(np.float32)
+
+
+def expose(canvas: Canvas, light: Light, gloss: float, rng: Random, *, shadow_band: bool) -> Bytes:
+    """Light the layers; uint8 RGB."""
+    rows, columns = canvas.shape
+    coarse = _field(_coarse(canvas.shape), light, rng, shadow_band) * _occlusion(canvas.level, light)
+    gain = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    angle = math.radians(light.angle_deg)
+    unit = canvas.unit_px * 0.55 / 255 / 8  # levels per pixel -> slope; 8 is the weight of a Sobel kernel
+    sobel_x = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)
+    kernel = -(math.cos(angle) * sobel_x + math.sin(angle) * sobel_x.T) * unit
+    slope = cv2.filter2D(canvas.relief, cv2.CV_32F, kernel)
+    np.clip(slope, -1.1, 1.3, out=slope)
+    slope *= 0.40 + 0.12 * gloss
+    slope += 1.0
+    gain *= slope
+    gain *= canvas.texture
+    warm = light.warmth * 0.16
+    # 80 grey levels per unit of gain: one 8-bit multiplication per colour is several times faster than float
+    planes = [cv2.convertScaleAbs(gain, alpha=80 * tone) for tone in (1 + warm, 1.0, 1 - warm)]
+    return cv2.multiply(canvas.albedo, cv2.merge(planes), scale=1 / 80).astype(np.uint8, copy=False)
+
+
+BLOCK_PLACES: dict[str, tuple[float, float]] = {
+    "on the left side": (-0.75, 0.0),
+    "on the right side": (0.75, 0.0),
+    "in the upper half": (0.0, -0.75),
+    "in the lower half": (0.0, 0.75),
+    "over most of the view": (0.0, 0.0),
+}
+"""Where something covers the lens, in words -> its middle; the picture spans -1..1."""
+
+
+def blocked_lens(image: Bytes, rng: Random, place: str, severity: float) -> tuple[Bytes, Bytes]:
+    """Cover part of the view by something dark and unsharp, or smear it. Returns the picture and the mask (uint8)."""
+    rows, columns = _coarse((image.shape[0], image.shape[1]))
+    x0, y0 = BLOCK_PLACES[place]
+    y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None] - y0 - rng.uniform(-0.12, 0.12)
+    x = np.linspace(-1, 1, columns, dtype=np.float32)[None, :] - x0 - rng.uniform(-0.12, 0.12)
+    reach_x, reach_y = (0.62 + 0.3 * severity, 0.62 + 0.3 * severity)
+    if x0:
+        reach_y *= 1.7
+    elif y0:
+        reach_x *= 1.7
+    kind = rng.choice(("hand", "hand", "smear", "spatter"))
+    noise = crop(clouds(), rng, (rows, columns), 0.5)
+    if kind == "spatter":
+        alpha = np.clip((crop(clouds(), rng, (rows, columns), 0.28) - 0.25 + 0.35 * severity) * 1.6, 0, 1) * 0.97
+        alpha *= np.clip(1.7 - np.sqrt((x / reach_x) ** 2 + (y / reach_y) ** 2), 0, 1)
+    else:
+        edge = 3.6 if kind == "hand" else 1.8
+        alpha = np.clip((1.05 - np.sqrt((x / reach_x) ** 2 + (y / reach_y) ** 2) + 0.13 * noise) * edge, 0, 1)
+    alpha = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), 1.8)
+    color = {"hand": ((14, 12, 12), (30, 20, 16), (44, 30, 24)), "smear": ((92, 86, 76), (70, 66, 60)), "spatter": ((34, 27, 20), (52, 44, 34))}
+    tone = rng.choice(color[kind])
+    opacity = 0.97 if kind == "hand" else 0.9
+    size = (image.shape[1], image.shape[0])
+    wide = cv2.resize(alpha * opacity, size, interpolation=cv2.INTER_LINEAR)
+    over = np.array(tone, np.float32)
+    under = image.astype(np.float32)
+    out = (under + (over - under) * wide[..., None]).astype(np.uint8)
+    return out, (wide > 0.012).astype(np.uint8) * np.uint8(255)
+
+
+def defocus(image: Bytes, severity: float) -> Bytes:
+    """The picture out of focus: a wide Gaussian blur, made at quarter size because it holds no detail anyway."""
+    rows, columns = image.shape[:2]
+    sigma_px = min(rows, columns) * (0.016 + 0.016 * severity)
+    factor = max(1, int(sigma_px // 1.6))
+    small = cv2.resize(image, (max(8, columns // factor), max(8, rows // factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma_px / factor)
+    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+
+
+def motion(image: Bytes, length_px: float) -> Bytes:
+    """Blur along the belt (horizontal) over ``length_px`` pixels."""
+    taps = round(length_px)
+    return cv2.blur(image, (taps, 1)).astype(np.uint8, copy=False) if taps >= 2 else image
+
+
+def add_noise(image: Bytes, rng: Random, std: float) -> Bytes:
+    """Sensor noise of ``std`` grey levels; other noise for another state of ``rng``."""
+    rows, columns = image.shape[:2]
+    tile = sensor_noise()
+    if rows > tile.shape[0] or columns > tile.shape[1]:
+        tile = np.tile(tile, (math.ceil(rows / tile.shape[0]) + 1, math.ceil(columns / tile.shape[1]) + 1, 1))
+    y, x = rng.randint(0, tile.shape[0] - rows), rng.randint(0, tile.shape[1] - columns)
+    gain = std / 32
+    return cv2.addWeighted(image, 1.0, tile[y : y + rows, x : x + columns], gain, -128 * gain).astype(np.uint8, copy=False)
