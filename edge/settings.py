@@ -206,6 +206,9 @@ class PublishSettings(Section):
     value_deadband: NotNegative = Field(
         default=0.02, description="and only when the score moved by so much since the last one"
     )
+    flags: Literal["change", "frame"] = Field(
+        default="change", description="publish a flag when its verdict or quality changes, or with every frame (test benches, replays)"
+    )
     flag_repeat_s: NotNegative = Field(
         default=0.0, description="repeat an unchanged flag after so long, s; 0: only on change"
     )

@@ -1,0 +1,223 @@
+"""The deadline ledger: what became of every frame and message, in numbers that an operator can ask for.
+
+Time is an argument. One lock guards the counters, because the network thread counts what arrives and the worker what leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from edge.frame import Drop, Frame, Stamps
+from edge.messages import CameraHealth, LatencySummary, SensorHealth
+
+STAGES = ("queue", "decode", "infer", "decide", "publish")
+MAX_SAMPLES = 4096  # per heartbeat; at 25 fps a heartbeat of 10 s has 250
+INTERVAL_GAIN = 0.1  # how fast the estimate of a camera's frame interval follows a change
+
+
+class Samples:
+    """Durations since the last summary, in ns; bounded: past the limit the oldest give way."""
+
+    def __init__(self) -> None:
+        self._values: list[int] = []
+        self._next = 0
+
+    def add(self, duration_ns: int) -> None:
+        """Count one duration."""
+        if len(self._values) < MAX_SAMPLES:
+            self._values.append(duration_ns)
+        else:
+            self._values[self._next] = duration_ns
+            self._next = (self._next + 1) % MAX_SAMPLES
+
+    def summary(self) -> LatencySummary:
+        """Percentiles in ms (nearest rank), and a fresh start."""
+        values = sorted(self._values)
+        self._values, self._next = [], 0
+        if not values:
+            return LatencySummary(count=0, p50_ms=None, p95_ms=None, p99_ms=None, max_ms=None)
+        p50, p95, p99 = (round(percentile(values, share) / 1e6, 3) for share in (0.50, 0.95, 0.99))
+        return LatencySummary(count=len(values), p50_ms=p50, p95_ms=p95, p99_ms=p99, max_ms=round(values[-1] / 1e6, 3))
+
+
+def percentile(ordered: list[int], share: float) -> int:
+    """The nearest-rank percentile of an ordered, non-empty list."""
+    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * round(share * 10_000) // 10_000) - 1))]
+
+
+@dataclass(slots=True)
+class _Camera:
+    budget_ns: int
+    received: int = 0
+    verdicts: int = 0
+    misses: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    latency: Samples = field(default_factory=Samples)
+    acknowledged: Samples = field(default_factory=Samples)
+    stages: dict[str, Samples] = field(default_factory=lambda: {stage: Samples() for stage in STAGES})
+    last_received_ns: int | None = None
+    interval_ns: float = 0.0  # estimate; 0 until two frames came
+    in_budget_ns: int | None = None  # receipt of the newest frame whose verdict was in budget
+    blind_ns: int = 0
+    counted_ns: int = 0  # up to here blind_ns is complete
+    reported_received: int = 0
+    reported_verdicts: int = 0
+    reported_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Sensor:
+    received: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    last_received_ns: int | None = None
+
+
+class Health:
+    """The ledger of all cameras and sensors.
+
+    A camera is *blind* at a moment when its newest in-budget verdict speaks of a frame older than its budget plus two frame intervals (the
+    interval is estimated from arrivals, and stays as it was when frames stop). `blind_ms` is the total of such time.
+
+    Args:
+        budgets_ns: budget of each camera, ns.
+        sensors: sensor ids.
+        start_ns: monotonic ns when the daemon began to watch.
+    """
+
+    def __init__(self, budgets_ns: dict[str, int], sensors: list[str], start_ns: int) -> None:
+        self._lock = threading.Lock()
+        self._cameras = {
+            camera: _Camera(budget, counted_ns=start_ns, reported_ns=start_ns) for camera, budget in budgets_ns.items()
+        }
+        self._sensors = {sensor: _Sensor() for sensor in sensors}
+        self._rejected: Counter[str] = Counter()
+
+    def frame_received(self, camera: str, now_ns: int) -> None:
+        """A frame arrived whole, whatever becomes of it."""
+        with self._lock:
+            entry = self._cameras[camera]
+            entry.received += 1
+            if entry.last_received_ns is not None:
+                gap = now_ns - entry.last_received_ns
+                entry.interval_ns += INTERVAL_GAIN * (gap - entry.interval_ns) if entry.interval_ns else gap
+            entry.last_received_ns = now_ns
+
+    def frame_dropped(self, camera: str, drop: Drop, reason: str | None = None) -> None:
+        """A frame gets no verdict; `reason` says what was wrong with a rejected one."""
+        with self._lock:
+            entry = self._cameras[camera]
+            entry.dropped[drop.value] += 1
+            if reason is not None:
+                entry.rejected[reason] += 1
+
+    def frame_done(self, frame: Frame, stamps: Stamps) -> None:
+        """A frame's flag was handed over: count its stages, its latency, and whether it was in time."""
+        taken, decoded, inferred, decided, published = (
+            stamps.taken_ns,
+            stamps.decoded_ns,
+            stamps.inferred_ns,
+            stamps.decided_ns,
+            stamps.published_ns,
+        )
+        if taken is None or decoded is None or inferred is None or decided is None or published is None:
+            raise ValueError("frame_done needs every stamp")
+        marks = (frame.received_ns, taken, decoded, inferred, decided, published)
+        with self._lock:
+            entry = self._cameras[frame.camera]
+            entry.verdicts += 1
+            entry.latency.add(published - frame.received_ns)
+            for stage, begin, end in zip(STAGES, marks, marks[1:], strict=False):
+                entry.stages[stage].add(end - begin)
+            if published > frame.deadline_ns:
+                entry.misses += 1
+                return
+            self._advance_blind(entry, published)
+            entry.in_budget_ns = max(frame.received_ns, entry.in_budget_ns or 0)
+
+    def flag_acknowledged(self, camera: str, duration_ns: int) -> None:
+        """The broker confirmed a flag so long after its frame was received."""
+        with self._lock:
+            self._cameras[camera].acknowledged.add(duration_ns)
+
+    def reading_received(self, sensor: str, now_ns: int) -> None:
+        """A sensor value was accepted."""
+        with self._lock:
+            entry = self._sensors[sensor]
+            entry.received += 1
+            entry.last_received_ns = now_ns
+
+    def rejected(self, reason: str, *, camera: str | None = None, sensor: str | None = None) -> None:
+        """A message was refused before it became a frame or a reading."""
+        if camera is not None:
+            self.frame_dropped(camera, Drop.RETAINED if reason == Drop.RETAINED.value else Drop.REJECTED, reason)
+            return
+        with self._lock:
+            counts = self._sensors[sensor].rejected if sensor is not None else self._rejected
+            counts[reason] += 1
+
+    def age_ns(self, camera: str, now_ns: int) -> int | None:
+        """Since the camera's newest frame was received; None before the first."""
+        with self._lock:
+            last = self._cameras[camera].last_received_ns
+        return None if last is None else max(0, now_ns - last)
+
+    def cameras(self, now_ns: int) -> dict[str, CameraHealth]:
+        """The ledger of each camera; distributions start afresh."""
+        with self._lock:
+            return {camera: self._camera(entry, now_ns) for camera, entry in self._cameras.items()}
+
+    def sensors(self, now_ns: int) -> dict[str, SensorHealth]:
+        """The counters of each sensor."""
+        with self._lock:
+            return {
+                sensor: SensorHealth(
+                    received=entry.received, rejected=dict(entry.rejected), age_ms=_ms(entry.last_received_ns, now_ns)
+                )
+                for sensor, entry in self._sensors.items()
+            }
+
+    def strays(self) -> dict[str, int]:
+        """Refused messages that belong to no camera or sensor, by reason."""
+        with self._lock:
+            return dict(self._rejected)
+
+    def _camera(self, entry: _Camera, now_ns: int) -> CameraHealth:
+        self._advance_blind(entry, now_ns)
+        span_s = max(1e-9, (now_ns - entry.reported_ns) / 1e9)
+        report = CameraHealth(
+            budget_ms=entry.budget_ns / 1e6,
+            received=entry.received,
+            verdicts=entry.verdicts,
+            misses=entry.misses,
+            dropped=dict(entry.dropped),
+            rejected=dict(entry.rejected),
+            latency=entry.latency.summary(),
+            acknowledged=entry.acknowledged.summary(),
+            stages={stage: samples.summary() for stage, samples in entry.stages.items()},
+            fps_in=round((entry.received - entry.reported_received) / span_s, 2),
+            fps_out=round((entry.verdicts - entry.reported_verdicts) / span_s, 2),
+            frame_age_ms=_ms(entry.last_received_ns, now_ns),
+            blind_ms=round(entry.blind_ns / 1e6, 3),
+            blind_now=now_ns > self._sees_until(entry),
+        )
+        entry.reported_received, entry.reported_verdicts, entry.reported_ns = entry.received, entry.verdicts, now_ns
+        return report
+
+    @staticmethod
+    def _sees_until(entry: _Camera) -> int:
+        """The moment from which the camera counts as blind if no further verdict comes."""
+        if entry.in_budget_ns is None:
+            return 0  # it has never seen
+        return entry.in_budget_ns + entry.budget_ns + round(2 * entry.interval_ns)
+
+    def _advance_blind(self, entry: _Camera, now_ns: int) -> None:
+        blind_from = max(entry.counted_ns, self._sees_until(entry))
+        entry.blind_ns += max(0, now_ns - blind_from)
+        entry.counted_ns = max(entry.counted_ns, now_ns)
+
+
+def _ms(since_ns: int | None, now_ns: int) -> float | None:
+    return None if since_ns is None else round(max(0, now_ns - since_ns) / 1e6, 3)

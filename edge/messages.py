@@ -1,0 +1,323 @@
+"""What is said on the wire: every published message and every command, as frozen records with a JSON Schema each.
+
+Messages are built, never parsed, here, except commands and replies. Topic tree, QoS and retain are in docs/topics.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge.frame import Quality, Verdict
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Timestamp = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, RFC 3339 with milliseconds")
+]
+Milliseconds = Annotated[float, Field(ge=0.0)]
+Counter = Annotated[int, Field(ge=0)]
+
+
+def timestamp(wall_ns: int) -> str:
+    """RFC 3339 UTC with milliseconds, from nanoseconds since the epoch."""
+    moment = _EPOCH + timedelta(milliseconds=wall_ns // 1_000_000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+class Message(BaseModel):
+    """Base of all messages: frozen, no unknown fields, no NaN, compact on the wire."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
+    )
+
+    def encode(self) -> bytes:
+        """The JSON bytes that go on the wire."""
+        return self.model_dump_json().encode()
+
+
+class ModelInfo(Message):
+    """Which bundle is running."""
+
+    name: str
+    version: int
+    sha256: str
+
+
+class AlarmCounts(Message):
+    """How many alarms stand."""
+
+    active: Counter
+    unacknowledged: Counter
+    shelved: Counter
+
+
+class State(Message):
+    """``state``, retained: whether the daemon is there and how it is (NAMUR NE 107)."""
+
+    schema_: Literal["edge.state/1"] = Field(default="edge.state/1", alias="schema")
+    online: bool
+    ts: Timestamp | None = Field(description="null in the last will, which the broker sends later")
+    session: str = Field(description="changes with every start of the daemon")
+    ne107: Literal["G", "M", "S", "C", "F"] = Field(
+        description="good, maintenance, out of specification, function check, failure"
+    )
+    reasons: tuple[str, ...] = ()
+    version: str
+    model: ModelInfo | None = None
+    alarms: AlarmCounts | None = None
+
+
+class LatencySummary(Message):
+    """Distribution over the frames since the last heartbeat."""
+
+    count: Counter
+    p50_ms: Milliseconds | None
+    p95_ms: Milliseconds | None
+    p99_ms: Milliseconds | None
+    max_ms: Milliseconds | None
+
+
+class CameraHealth(Message):
+    """The deadline ledger of one camera; counters count since the start."""
+
+    budget_ms: Milliseconds
+    received: Counter
+    verdicts: Counter
+    misses: Counter = Field(description="verdicts that came after their deadline")
+    dropped: dict[str, Counter] = Field(description="frames without a verdict, by reason")
+    rejected: dict[str, Counter] = Field(description="of the dropped: what was wrong with the malformed ones")
+    latency: LatencySummary = Field(description="received to flag handed over")
+    acknowledged: LatencySummary = Field(description="received to the broker's PUBACK of the flag")
+    stages: dict[str, LatencySummary] = Field(description="queue, decode, infer, decide, publish")
+    fps_in: float = Field(ge=0.0)
+    fps_out: float = Field(ge=0.0)
+    frame_age_ms: Milliseconds | None = Field(description="since the newest frame was received")
+    blind_ms: Milliseconds = Field(description="total time without a verdict in budget, see docs/deadline.md")
+    blind_now: bool
+
+
+class SensorHealth(Message):
+    """One sensor."""
+
+    received: Counter
+    rejected: dict[str, Counter]
+    age_ms: Milliseconds | None
+
+
+class Heartbeat(Message):
+    """``heartbeat``: the deadline ledger and the daemon's own health."""
+
+    schema_: Literal["edge.heartbeat/1"] = Field(default="edge.heartbeat/1", alias="schema")
+    ts: Timestamp
+    session: str
+    seq: Counter
+    uptime_s: float = Field(ge=0.0)
+    cameras: dict[str, CameraHealth]
+    sensors: dict[str, SensorHealth]
+    rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
+    published: Counter
+    acknowledged: Counter
+    unpublished: dict[str, Counter] = Field(description="messages that could not be handed to the broker, by reason")
+    rss_mib: float = Field(ge=0.0)
+    realtime: str = Field(description="scheduling of the inference thread, e.g. fifo:10 or other")
+
+
+class ChannelInfo(Message):
+    """One flag channel as `meta` announces it."""
+
+    id: str
+    title: str
+    camera: str | None
+    vision: str | None
+    rules: tuple[str, ...]
+    combine: str
+    armed: bool
+    threshold: float | None
+    release: float | None
+
+
+class AlarmInfo(Message):
+    """One alarm as `meta` announces it."""
+
+    id: str
+    kind: Literal["process", "system"]
+    severity: int = Field(ge=1, le=1000)
+    message: str
+    operator_action: str
+    consequence: str
+
+
+class Meta(Message):
+    """``meta``, retained: what this node can say."""
+
+    schema_: Literal["edge.meta/1"] = Field(default="edge.meta/1", alias="schema")
+    ts: Timestamp
+    session: str
+    version: str
+    model: ModelInfo
+    messages: tuple[str, ...] = Field(description="schema names in use")
+    channels: tuple[ChannelInfo, ...]
+    alarms: tuple[AlarmInfo, ...]
+
+
+class Flag(Message):
+    """``flag/{channel}``: the verdict on the newest frame, the fast path; at most about 300 bytes."""
+
+    schema_: Literal["edge.flag/1"] = Field(default="edge.flag/1", alias="schema")
+    ch: str
+    on: bool | None = Field(description="true fault, false ok, null unknown")
+    verdict: Verdict
+    q: Quality
+    score: float | None = Field(ge=0.0, le=1.0)
+    ts: Timestamp
+    seq: Counter = Field(description="rises with every flag of this session; gaps show losses, repeats show duplicates")
+    cam: str | None
+    frame_seq: Counter | None
+    frame_ts: Timestamp | None = Field(description="when the source says the frame was captured")
+    lat_ms: Milliseconds | None = Field(description="received to flag handed over")
+    stage_ms: tuple[float, ...] = Field(default=(), description="queue, decode, infer, decide")
+    met: bool | None = Field(description="whether the deadline was met")
+
+
+class Value(Message):
+    """``value/{channel}``: the score for trends."""
+
+    schema_: Literal["edge.value/1"] = Field(default="edge.value/1", alias="schema")
+    ch: str
+    score: float | None = Field(ge=0.0, le=1.0)
+    q: Quality
+    ts: Timestamp
+
+
+class AlarmTimes(Message):
+    """When an alarm's occurrence passed its states."""
+
+    active: Timestamp | None
+    acked: Timestamp | None
+    cleared: Timestamp | None
+    shelved_until: Timestamp | None
+    published: Timestamp
+
+
+class AlarmSource(Message):
+    """What the alarm was raised from."""
+
+    camera: str | None
+    frame_seq: Counter | None
+    frame_ts: Timestamp | None
+    model: str
+    model_sha256: str
+
+
+class Asset(Message):
+    """Which equipment it is about."""
+
+    path: str
+    rds_pp: str
+
+
+class AlarmAck(Message):
+    """Who acknowledged, and what they said."""
+
+    user: str | None
+    comment: str | None
+
+
+class Alarm(Message):
+    """``alarm/{id}``, retained: the full condition of one alarm."""
+
+    schema_: Literal["edge.alarm/1"] = Field(default="edge.alarm/1", alias="schema")
+    id: str
+    occurrence_id: str | None
+    seq: Counter
+    state: str
+    active: bool
+    acked: bool
+    latched: bool
+    shelving: Literal["Unshelved", "TimedShelved", "OneShotShelved"]
+    suppressed: bool
+    out_of_service: bool
+    severity: int = Field(ge=1, le=1000)
+    priority: str
+    kind: Literal["process", "system"]
+    message: str
+    operator_action: str
+    consequence: str
+    quality: Quality
+    value: float | None
+    threshold: float | None
+    time: AlarmTimes
+    source: AlarmSource
+    asset: Asset
+    ack: AlarmAck
+    chattering: bool = False
+    first_out: bool = False
+
+
+class Event(Message):
+    """``event``: the journal; ``seq`` rises without gaps within a session."""
+
+    schema_: Literal["edge.event/1"] = Field(default="edge.event/1", alias="schema")
+    ts: Timestamp
+    session: str
+    seq: Counter
+    kind: Literal["alarm", "command", "system"]
+    subject: str = Field(description="alarm id, command verb, or part of the daemon")
+    what: str = Field(description="transition, e.g. NORM->UNACK_ALM, or what happened")
+    occurrence_id: str | None = None
+    user: str | None = None
+    detail: str = ""
+
+
+class Command(Message):
+    """``cmd/{verb}``, from SCADA: one request; never retained."""
+
+    schema_: Literal["edge.cmd/1"] = Field(default="edge.cmd/1", alias="schema")
+    request_id: str = Field(
+        min_length=1, max_length=128, description="the same id again is answered, not executed again"
+    )
+    issued_at: str = Field(max_length=40, description="RFC 3339; older than 30 s is refused")
+    user: str = Field(min_length=1, max_length=128)
+    comment: str = Field(default="", max_length=1000)
+    alarm_id: str | None = Field(default=None, max_length=128)
+    occurrence_id: str | None = Field(
+        default=None, max_length=64, description="the occurrence that the operator saw; a stale one is refused"
+    )
+    duration_s: float | None = Field(default=None, gt=0)
+    one_shot: bool = False
+
+
+Code = Literal["ok", "stale_occurrence", "not_allowed", "expired", "bad_request", "duplicate", "busy", "unknown_alarm"]
+
+
+class Reply(Message):
+    """``res/{verb}``, or the response topic of the request."""
+
+    schema_: Literal["edge.res/1"] = Field(default="edge.res/1", alias="schema")
+    request_id: str | None
+    ok: bool
+    code: Code
+    detail: str = ""
+    state: str | None = None
+
+
+PUBLISHED: tuple[type[Message], ...] = (State, Heartbeat, Meta, Flag, Value, Alarm, Event, Reply)
+ACCEPTED: tuple[type[Message], ...] = (Command,)
+
+
+def schema_name(kind: type[Message]) -> str:
+    """The name that a message carries in its ``schema`` field."""
+    name: str = kind.model_fields["schema_"].default
+    return name
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schema of every message by schema name."""
+    return {
+        schema_name(kind): kind.model_json_schema(by_alias=True, mode="serialization")
+        for kind in (*PUBLISHED, *ACCEPTED)
+    }

@@ -1,0 +1,218 @@
+"""6. A verdict or a transition becomes a message on a topic; what is already known is not said again.
+
+Pure but for its memory of what was said last: time is an argument, and messages leave through the `send` that it was given. The worker
+calls it; only `acknowledged` may be called from the network thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
+from edge.messages import Alarm, Event, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
+from edge.mqtt import Outgoing
+
+JSON = "application/json"
+FLAG_EXPIRY_S = 10
+EVENT_EXPIRY_S = 7 * 24 * 3600
+REPLY_EXPIRY_S = 60
+MAX_EVENTS_HELD = 10_000  # transitions held while the broker is away; past it the oldest are counted as lost
+EVENTS_PER_FLUSH = 200  # a stock Mosquitto drops what a client queues past 1000
+MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
+
+ON = {Verdict.FAULT: True, Verdict.OK: False, Verdict.UNKNOWN: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How much is said; from `PublishSettings`."""
+
+    every_frame: bool
+    flag_repeat_ns: int
+    value_min_interval_ns: int
+    value_deadband: float
+    heartbeat_s: float
+
+
+@dataclass(slots=True)
+class _Said:
+    """What was last said of one channel."""
+
+    flag: Flag | None = None
+    flag_ns: int = 0
+    delivered: bool = True
+    value: float | None = None
+    value_quality: Quality | None = None
+    value_ns: int | None = None
+
+
+class Publisher:
+    """Builds messages and hands them to the broker connection.
+
+    Args:
+        prefix: ``{root}/{node}``.
+        session: id of this run of the daemon.
+        policy: how much is said.
+        send: hands a message to the connection; None means that it could not.
+        on_acknowledged: called with (camera, ns from receipt to PUBACK) for flags that came from a frame.
+    """
+
+    def __init__(
+        self, *, prefix: str, session: str, policy: Policy, send: Callable[[Outgoing], int | None], on_acknowledged: Callable[[str, int], None]
+    ) -> None:
+        self._prefix = prefix
+        self._session = session
+        self._policy = policy
+        self._send = send
+        self._on_acknowledged = on_acknowledged
+        self._said: dict[str, _Said] = {}
+        self._flag_seq = 0
+        self._event_seq = 0
+        self._heartbeat_seq = 0
+        self._alarm_seq = 0
+        self._events: deque[Event] = deque()
+        self._lock = threading.Lock()  # between a publish and the PUBACK that may overtake its return
+        self._awaited: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        self.events_lost = 0
+
+    # --- the fast path -------------------------------------------------------------------------------------------------------------
+
+    def flag(self, channel: str, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None = None, stamps: Stamps | None = None) -> bool:
+        """Say a channel's verdict if it is news (or if every frame is wanted); returns whether it was said."""
+        said = self._said.setdefault(channel, _Said())
+        last = said.flag
+        changed = last is None or (last.verdict, last.q) != (evidence.verdict, evidence.quality)
+        repeat = self._policy.flag_repeat_ns > 0 and now_ns - said.flag_ns >= self._policy.flag_repeat_ns
+        if not (changed or repeat or not said.delivered or (self._policy.every_frame and frame is not None)):
+            return False
+        self._flag_seq += 1
+        message = Flag(
+            ch=channel,
+            on=ON[evidence.verdict],
+            verdict=evidence.verdict,
+            q=evidence.quality,
+            score=None if evidence.score is None else round(evidence.score, 4),
+            ts=timestamp(now_wall_ns),
+            seq=self._flag_seq,
+            cam=frame.camera if frame else None,
+            frame_seq=frame.seq if frame else None,
+            frame_ts=timestamp(frame.captured_wall_ns) if frame and frame.captured_wall_ns is not None else None,
+            lat_ms=round((now_ns - frame.received_ns) / 1e6, 3) if frame else None,
+            stage_ms=_stage_ms(stamps) if stamps else (),
+            met=now_ns <= frame.deadline_ns if frame else None,
+        )
+        said.flag, said.flag_ns = message, now_ns
+        said.delivered = self._say_flag(channel, message, frame)
+        return True
+
+    def value(self, channel: str, evidence: Evidence, now_ns: int, now_wall_ns: int) -> None:
+        """Say a channel's score for trends, if it moved by the deadband and the last one is old enough."""
+        said = self._said.setdefault(channel, _Said())
+        score = None if evidence.score is None else round(evidence.score, 4)
+        if said.value_ns is not None:
+            moved = (said.value is None) != (score is None) or (score is not None and said.value is not None and abs(score - said.value) >= self._policy.value_deadband)
+            if not (moved or said.value_quality is not evidence.quality) or now_ns - said.value_ns < self._policy.value_min_interval_ns:
+                return
+        said.value, said.value_quality, said.value_ns = score, evidence.quality, now_ns
+        self._say(f"value/{channel}", Value(ch=channel, score=score, q=evidence.quality, ts=timestamp(now_wall_ns)), qos=0, expiry_s=FLAG_EXPIRY_S)
+
+    # --- alarms and the journal ----------------------------------------------------------------------------------------------------
+
+    def next_alarm_seq(self) -> int:
+        """The next number for an alarm message; rises over all alarms of this session."""
+        self._alarm_seq += 1
+        return self._alarm_seq
+
+    def alarm(self, message: Alarm) -> None:
+        """Say an alarm's whole condition, retained."""
+        self._say(f"alarm/{message.id}", message, qos=1, retain=True)
+
+    def event(self, kind: str, subject: str, what: str, now_wall_ns: int, *, occurrence_id: str | None = None, user: str | None = None, detail: str = "") -> None:
+        """Journal one transition, command or system event; held while the broker is away."""
+        self._event_seq += 1
+        event = Event.model_validate(
+            {"ts": timestamp(now_wall_ns), "session": self._session, "seq": self._event_seq, "kind": kind, "subject": subject}
+            | {"what": what, "occurrence_id": occurrence_id, "user": user, "detail": detail}
+        )
+        if len(self._events) >= MAX_EVENTS_HELD:
+            self._events.popleft()
+            self.events_lost += 1
+        self._events.append(event)
+        self.flush_events()
+
+    def flush_events(self) -> None:
+        """Hand over events that are held, oldest first, a bounded number at a time."""
+        for _ in range(min(EVENTS_PER_FLUSH, len(self._events))):
+            if not self._say("event", self._events[0], qos=1, expiry_s=EVENT_EXPIRY_S):
+                return
+            self._events.popleft()
+
+    # --- the node ------------------------------------------------------------------------------------------------------------------
+
+    def state(self, message: State) -> None:
+        """Say whether the daemon is there and how it is, retained."""
+        self._send(state_message(self._prefix, message))
+
+    def meta(self, message: Meta) -> None:
+        """Say what this node can say, retained."""
+        self._say("meta", message, qos=1, retain=True)
+
+    def heartbeat(self, message: Heartbeat) -> None:
+        """Say the ledger."""
+        self._say("heartbeat", message, qos=0, expiry_s=max(1, round(3 * self._policy.heartbeat_s)))
+
+    def next_heartbeat_seq(self) -> int:
+        """The next heartbeat's number."""
+        self._heartbeat_seq += 1
+        return self._heartbeat_seq
+
+    def reply(self, verb: str, message: Reply, *, topic: str | None = None, correlation: bytes | None = None) -> None:
+        """Answer a command, on its response topic or on ours."""
+        self._send(
+            Outgoing(topic or f"{self._prefix}/res/{verb}", message.encode(), qos=1, expiry_s=REPLY_EXPIRY_S, content_type=JSON, correlation=correlation)
+        )
+
+    def resume(self, alarms: Iterable[Alarm]) -> None:
+        """After a (re)connect: say the newest of everything retained or pending, alarms first."""
+        for message in alarms:
+            self.alarm(message)
+        for channel, said in self._said.items():
+            if said.flag is not None:
+                said.delivered = self._say_flag(channel, said.flag, None)
+        self.flush_events()
+
+    def acknowledged(self, message_id: int, now_ns: int) -> None:
+        """The broker confirmed a message."""
+        with self._lock:
+            entry = self._awaited.pop(message_id, None)
+        if entry is not None:
+            camera, received_ns = entry
+            self._on_acknowledged(camera, now_ns - received_ns)
+
+    def _say_flag(self, channel: str, message: Flag, frame: Frame | None) -> bool:
+        outgoing = Outgoing(f"{self._prefix}/flag/{channel}", message.encode(), qos=1, expiry_s=FLAG_EXPIRY_S, content_type=JSON)
+        with self._lock:
+            message_id = self._send(outgoing)
+            if message_id is not None and frame is not None:
+                self._awaited[message_id] = (frame.camera, frame.received_ns)
+                if len(self._awaited) > MAX_AWAITED:
+                    self._awaited.popitem(last=False)
+        return message_id is not None
+
+    def _say(self, name: str, message: Message, *, qos: int, retain: bool = False, expiry_s: int | None = None) -> bool:
+        outgoing = Outgoing(f"{self._prefix}/{name}", message.encode(), qos=qos, retain=retain, expiry_s=expiry_s, content_type=JSON)
+        return self._send(outgoing) is not None
+
+
+def state_message(prefix: str, message: State) -> Outgoing:
+    """The state topic's message; also the last will."""
+    return Outgoing(f"{prefix}/state", message.encode(), qos=1, retain=True, content_type=JSON)
+
+
+def _stage_ms(stamps: Stamps) -> tuple[float, ...]:
+    marks = (stamps.received_ns, stamps.taken_ns, stamps.decoded_ns, stamps.inferred_ns, stamps.decided_ns)
+    known = [mark for mark in marks if mark is not None]
+    return tuple(round((end - begin) / 1e6, 3) for begin, end in zip(known, known[1:], strict=False))
