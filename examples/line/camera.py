@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from examples.line.canvas import Canvas
-from examples.line.textures import Bytes, Gray, clouds, crop, sensor_noise
+from examples.line.textures import Bytes, Gray, crop, sensor_noise
 
 _COARSE_ROWS = 96  # soft shade is made at this height and enlarged
 
@@ -102,9 +102,9 @@ def blocked_lens(image: Bytes, rng: Random, place: str, severity: float) -> tupl
     elif y0:
         reach_x *= 1.7
     kind = rng.choice(("hand", "hand", "smear", "spatter"))
-    noise = crop(clouds(), rng, (rows, columns), 0.5)
+    noise = crop("clouds", rng, (rows, columns), 0.5)
     if kind == "spatter":
-        alpha = np.clip((crop(clouds(), rng, (rows, columns), 0.28) - 0.25 + 0.35 * severity) * 1.6, 0, 1) * 0.97
+        alpha = np.clip((crop("clouds", rng, (rows, columns), 0.3) + 0.1 + 0.5 * severity) * 2.2, 0, 1) * 0.97
         alpha *= np.clip(1.7 - np.sqrt((x / reach_x) ** 2 + (y / reach_y) ** 2), 0, 1)
     else:
         edge = 3.6 if kind == "hand" else 1.8

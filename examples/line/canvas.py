@@ -48,7 +48,7 @@ class Canvas:
     def __init__(self, width: int, height: int, floor: Color, pose: Pose) -> None:
         self.shape = (height, width)
         self.albedo: Bytes = np.empty((height, width, 3), np.uint8)
-        self.albedo[:] = floor
+        cv2.rectangle(self.albedo, (0, 0), (width, height), floor, -1)
         self.level: Bytes = np.full((height, width), 30, np.uint8)
         self.part: Bytes = np.zeros((height, width), np.uint8)
         self.texture: Gray = np.ones((height, width), np.float32)
@@ -63,9 +63,15 @@ class Canvas:
     def _fixed(self, points: Sequence[Point]) -> NDArray[np.int32]:
         return np.round(self.pose.to_px(points) * _ONE).astype(np.int32)
 
+    def _fixed_point(self, at: Point) -> tuple[int, int]:
+        pose = self.pose
+        c, s = math.cos(pose.angle_rad) * pose.scale_px, math.sin(pose.angle_rad) * pose.scale_px
+        x, y = pose.x_px + c * at[0] - s * at[1], pose.y_px + s * at[0] + c * at[1]
+        return round(x * _ONE), round(y * _ONE)
+
     def disc(self, at: Point, radius: float, color: Color | None = None, level: int | None = None) -> None:
         """Filled circle; ``radius`` in part units."""
-        (centre,) = self._fixed([at]).tolist()
+        centre = self._fixed_point(at)
         r = max(1, round(radius * self.unit_px * _ONE))
         if color is not None:
             cv2.circle(self.albedo, centre, r, color, -1, cv2.LINE_AA, _SHIFT)
@@ -74,7 +80,7 @@ class Canvas:
 
     def ring(self, at: Point, radius: float, width: float, color: Color | None = None, level: int | None = None) -> None:
         """Circle outline of ``width`` part units (one pixel at least)."""
-        (centre,) = self._fixed([at]).tolist()
+        centre = self._fixed_point(at)
         r = max(1, round(radius * self.unit_px * _ONE))
         thick = max(1, round(width * self.unit_px))
         if color is not None:
@@ -113,7 +119,7 @@ class Canvas:
 
     def stencil_disc(self, stencil: Bytes, at: Point, radius: float, value: int = 255) -> None:
         """Draw a filled circle on a stencil."""
-        (centre,) = self._fixed([at]).tolist()
+        centre = self._fixed_point(at)
         cv2.circle(stencil, centre, max(_ONE // 2, round(radius * self.unit_px * _ONE)), [value], -1, cv2.LINE_AA, _SHIFT)
 
     def stencil_poly(self, stencil: Bytes, points: Sequence[Point], value: int = 255) -> None:
@@ -158,3 +164,19 @@ class Canvas:
         dx = (np.arange(window[1].start, window[1].stop, dtype=np.float32) - np.float32(x)) / np.float32(r)
         dy = (np.arange(window[0].start, window[0].stop, dtype=np.float32) - np.float32(y)) / np.float32(r)
         return np.sqrt(dx[None, :] ** 2 + dy[:, None] ** 2)
+
+
+class Blueprint(Canvas):
+    """A canvas that draws nothing: it lets a part tell its shape at no cost."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2, (0, 0, 0), Pose(1, 1, 1))
+
+    def disc(self, at: Point, radius: float, color: Color | None = None, level: int | None = None) -> None:
+        """Draw nothing."""
+
+    def ring(self, at: Point, radius: float, width: float, color: Color | None = None, level: int | None = None) -> None:
+        """Draw nothing."""
+
+    def poly(self, points: Sequence[Point], color: Color | None = None, level: int | None = None) -> None:
+        """Draw nothing."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from examples.line.canvas import Canvas, Color, Point
 from examples.line.parts import FINISHES, HOLE, METAL, circle_points, rounded, shade
-from examples.line.textures import Bytes, clouds, crop
+from examples.line.textures import Bytes, crop
 
 
 def _clip(canvas: Canvas, stencil: Bytes) -> Bytes:
@@ -90,7 +90,7 @@ def dent(canvas: Canvas, rng: Random, at: Point, severity: float, material: str)
         if window is None:
             continue
         d = canvas.distance(spot, radius, window)
-        squash = 1 + 0.18 * crop(clouds(), rng, (d.shape[0], d.shape[1]), 0.2)
+        squash = 1 + 0.18 * crop("clouds", rng, (d.shape[0], d.shape[1]), 0.2)
         d = d * np.clip(squash, 0.75, 1.3)
         bowl = -np.exp(-((d / 0.62) ** 2) * 1.6) + 0.28 * np.exp(-(((d - 1.0) / 0.2) ** 2))
         inside = canvas.part[window].astype(np.float32) / 255
@@ -108,7 +108,7 @@ def _patch(canvas: Canvas, rng: Random, at: Point, radius: float, rough: float, 
     if window is None:
         return stencil
     d = canvas.distance(at, radius, window)
-    noise = crop(clouds(), rng, (d.shape[0], d.shape[1]), 0.45)
+    noise = crop("clouds", rng, (d.shape[0], d.shape[1]), 0.45)
     alpha = np.clip((1 - d + rough * noise) * hardness, 0, 1) * np.clip((1.7 - d) * 4, 0, 1)
     stencil[window] = (alpha * 255).astype(np.uint8)
     return stencil
@@ -166,7 +166,7 @@ def oil_leak(canvas: Canvas, rng: Random, at: Point, severity: float, material: 
 
 def _gleam(canvas: Canvas, rng: Random) -> Bytes:
     """Thin reflections of the lamps for a wet surface."""
-    noise = crop(clouds(), rng, (48, 64), 0.25)
+    noise = crop("clouds", rng, (48, 64), 0.25)
     band = np.clip(1.6 - np.abs(noise) * 9, 0, 1)
     return cv2.resize((band * 255).astype(np.uint8), canvas.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8)
 

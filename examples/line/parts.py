@@ -21,9 +21,9 @@ class Finish:
 
 
 FINISHES: dict[str, Finish] = {
-    "steel": Finish((172, 175, 180), "brushed", 0.055, 0.8),
+    "steel": Finish((150, 153, 158), "brushed", 0.06, 0.8),
     "cast_iron": Finish((96, 95, 97), "cast", 0.10, 0.35),
-    "aluminium": Finish((203, 204, 203), "turned", 0.045, 0.9),
+    "aluminium": Finish((184, 186, 187), "turned", 0.05, 0.9),
     "blue": Finish((44, 86, 150), "orange_peel", 0.035, 0.6),
     "green": Finish((62, 122, 84), "orange_peel", 0.035, 0.6),
     "yellow": Finish((214, 168, 46), "orange_peel", 0.035, 0.6),
@@ -212,7 +212,7 @@ def _valve(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) -
 def _sheet(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) -> Shape:
     del rng, missing
     canvas.box(-4, -4, 4, 4, color, 115)
-    return Shape((), (1.5, 1.1), 0.05, 0.85)
+    return Shape((), (1.5, 1.1), 0.1, 1.2)
 
 
 Draw = Callable[[Canvas, Random, Color, frozenset[int]], Shape]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from examples.line import camera, defects, harmless
 from examples.line.camera import Light
-from examples.line.canvas import Canvas, Pose
+from examples.line.canvas import Blueprint, Canvas, Pose
 from examples.line.faults import BACKGROUNDS, FAULTS, MATERIALS, PARTS, possible
 from examples.line.parts import DRAW, FINISHES, Shape
-from examples.line.textures import Bytes, crop, grain
+from examples.line.textures import Bytes, crop
 
 PLACES: dict[str, tuple[float, float]] = {
     "on the right": (0.0, 0.5),
@@ -176,14 +176,15 @@ def _nominal_pose(spec: SceneSpec, width: int, height: int) -> Pose:
     return Pose(x, y, scale_px, math.radians(spec.angle_deg))
 
 
-def _probe(spec: SceneSpec, pose: Pose, size: tuple[int, int]) -> tuple[Shape, Bytes]:
-    """The shape and the silhouette of the part at a pose, drawn on a canvas of its own."""
+def _shape(spec: SceneSpec) -> Shape:
+    return DRAW[spec.part](Blueprint(), _stream(spec, "part"), (0, 0, 0), frozenset())
+
+
+def _seat(spec: SceneSpec, pose: Pose, size: tuple[int, int]) -> Bytes:
+    """The silhouette that the part would have at a pose."""
     canvas = Canvas(size[0], size[1], (0, 0, 0), pose)
-    shape = DRAW[spec.part](canvas, _stream(spec, "part"), (0, 0, 0), frozenset())
-    return shape, cv2.compare(canvas.level, 30, cv2.CMP_NE).astype(np.uint8)
-
-
-_SHAPE_SIZE = (8, 8)  # a shape does not depend on the picture's size, so it is read off a tiny drawing
+    DRAW[spec.part](canvas, _stream(spec, "part"), (0, 0, 0), frozenset())
+    return cv2.compare(canvas.level, 30, cv2.CMP_NE).astype(np.uint8)
 
 
 def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
@@ -191,10 +192,10 @@ def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
     look = FINISHES[spec.material]
     colors, strength, span = harmless.FLOORS[spec.background]
     floor = _stream(spec, "floor")
-    canvas.albedo[:] = floor.choice(colors)
-    canvas.texture = 1 + strength * crop(grain(spec.background), floor, canvas.shape, span)
+    cv2.rectangle(canvas.albedo, (0, 0), canvas.shape[::-1], floor.choice(colors), -1)
+    canvas.texture = 1 + strength * crop(spec.background, floor, canvas.shape, span)
     nominal = canvas.pose
-    shape, _ = _probe(spec, Pose(4, 4, 2), _SHAPE_SIZE)
+    shape = _shape(spec)
     if spec.part != "sheet":
         harmless.corner_marks(canvas, shape.half, floor)
     canvas.pose = nominal.moved(*_misalignment(spec))
@@ -202,7 +203,7 @@ def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
     DRAW[spec.part](canvas, _stream(spec, "part"), look.color, _missing(spec, shape))
     silhouette = cv2.compare(canvas.level, before, cv2.CMP_NE).astype(np.uint8)
     surface = _stream(spec, "surface")
-    fine = crop(grain(look.grain), surface, canvas.shape, 0.8, centre=True)
+    fine = crop(look.grain, surface, canvas.shape, 0.8, centre=True)
     cv2.copyTo(1 + look.strength * fine, silhouette, canvas.texture)
     for name, draw in harmless.DRAWN.items():
         if name in spec.details:
@@ -219,7 +220,7 @@ def _solid_masks(spec: SceneSpec, canvas: Canvas, nominal: Pose, shape: Shape, s
         for index in _missing(spec, shape):
             canvas.stencil_disc(masks["missing_bolt"], shape.bolts[index], 0.19)
     if "misaligned_part" in spec.faults:
-        _, seat = _probe(spec, nominal, (canvas.shape[1], canvas.shape[0]))
+        seat = _seat(spec, nominal, (canvas.shape[1], canvas.shape[0]))
         masks["misaligned_part"] = cv2.max(silhouette, seat).astype(np.uint8)
     return masks
 

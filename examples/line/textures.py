@@ -25,8 +25,8 @@ def _white(seed: int, px: int = _TILE_PX) -> Gray:
 
 
 @cache
-def clouds() -> Gray:
-    """Fractal noise, mean 0, std 1, float32 (768, 768)."""
+def _clouds() -> Gray:
+    """Fractal noise."""
     total = np.zeros((_TILE_PX, _TILE_PX), np.float32)
     for octave, cells in enumerate((6, 12, 24, 48, 96, 192)):
         small = _white(100 + octave, cells)
@@ -82,18 +82,19 @@ def _woven() -> Gray:
     """Rubber belt: fine diagonal weave over soft wear."""
     y, x = np.mgrid[0:_TILE_PX, 0:_TILE_PX].astype(np.float32)
     weave = np.sin((x + y) * 2 * np.pi / 12) * np.sin((x - y) * 2 * np.pi / 12)
-    return (0.7 * weave + 0.6 * clouds() + 0.5 * _speckle(61, 0.9)).astype(np.float32)
+    return (0.7 * weave + 0.6 * _clouds() + 0.5 * _speckle(61, 0.9)).astype(np.float32)
 
 
 @cache
 def grain(kind: str) -> Gray:
     """The named surface texture, float32 (768, 768), about unit contrast. Raises KeyError for an unknown kind."""
     made = {
+        "clouds": _clouds,
         "brushed": lambda: _streaks(11),
         "turned": lambda: _turned(12),
         "cast": lambda: _unit(_speckle(13, 1.6) + 0.7 * _speckle(14, 4.0)),
-        "smooth": lambda: _unit(0.6 * clouds() + 0.4 * _speckle(15, 1.0)),
-        "orange_peel": lambda: _unit(_speckle(16, 3.0) + 0.4 * clouds()),
+        "smooth": lambda: _unit(0.6 * _clouds() + 0.4 * _speckle(15, 1.0)),
+        "orange_peel": lambda: _unit(_speckle(16, 3.0) + 0.4 * _clouds()),
         "belt": _woven,
         "fixture": _plate,
         "mesh": _mesh,
@@ -102,24 +103,31 @@ def grain(kind: str) -> Gray:
     return made[kind]().astype(np.float32)
 
 
-def crop(tile: Gray, rng: Random, shape: tuple[int, int], span: float, *, centre: bool = False) -> Gray:
-    """A piece of ``tile`` whose width is ``span`` (0..1) of the tile, resized to ``shape`` (rows, columns).
+@cache
+def _halved(kind: str, times: int) -> Gray:
+    """A texture at 1/2, 1/4 ... of its size, so that small pictures need not shrink the full tile each time."""
+    tile = grain(kind)
+    size = tile.shape[0] >> times
+    return cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+
+
+def crop(kind: str, rng: Random, shape: tuple[int, int], span: float, *, centre: bool = False) -> Gray:
+    """A piece of a texture whose width is ``span`` (0..1) of the tile, resized to ``shape`` (rows, columns).
 
     ``centre`` keeps the middle of the tile in the middle (for concentric textures).
     """
     rows, columns = shape
+    times = 0
+    while (span * _TILE_PX) / 2 ** (times + 1) >= columns:
+        times += 1
+    tile = _halved(kind, times)
     size = tile.shape[0]
     wide = max(2, min(size, round(span * size)))
     tall = max(2, min(size, round(wide * rows / columns)))
-    spare_x, spare_y = size - wide, size - tall
-    x = spare_x // 2 if centre else rng.randint(0, spare_x)
-    y = spare_y // 2 if centre else rng.randint(0, spare_y)
-    shrink = wide > columns
-    return cv2.resize(
-        tile[y : y + tall, x : x + wide],
-        (columns, rows),
-        interpolation=cv2.INTER_AREA if shrink and wide > 2 * columns else cv2.INTER_LINEAR,
-    ).astype(np.float32, copy=False)
+    left, top = (0.5, 0.5) if centre else (rng.random(), rng.random())
+    x, y = int(left * (size - wide)), int(top * (size - tall))
+    piece = tile[y : y + tall, x : x + wide]
+    return cv2.resize(piece, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
 
 
 @cache
