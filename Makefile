@@ -1,0 +1,63 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. The rest is for people who work on the project.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCKS := deploy/locks
+TORCH := torch==2.13.0
+
+.PHONY: demo test check bench soak crosscheck locks format docs clean help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.demo ## about a minute: a simulated line, a broker, the real daemon, faults flagged
+	$(BIN)/python -m examples.demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev ## set up and run all tests
+	@sh deploy/system-packages.sh mosquitto openssl
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## lint, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let the formatter have its way
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## write the generated references again
+	$(BIN)/python -m tests.generated --write
+
+bench: $(VENV)/.dev ## every benchmark, tens of minutes; results go to benchmarks/results
+	@sh deploy/system-packages.sh mosquitto
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev ## 100,000 frames of a real clip through Mosquitto into the daemon
+	@sh deploy/system-packages.sh mosquitto
+	$(BIN)/python -m benchmarks.soak
+
+locks: $(BIN)/python ## resolve the lock files again
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/daemon.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/demo.txt
+	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra demo --extra export --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
+
+clean: ## remove what make made
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer with venv is needed: install python3 and python3-venv, or say PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(LOCKS)/demo.txt | $(BIN)/python
+	$(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/demo.txt
+	@touch $@
+
+$(VENV)/.dev: $(LOCKS)/dev.txt | $(BIN)/python
+	$(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/dev.txt
+	$(PIP) install -q --no-deps $(TORCH)
+	@touch $@ $(VENV)/.demo
