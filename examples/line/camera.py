@@ -90,35 +90,45 @@ BLOCK_PLACES: dict[str, tuple[float, float]] = {
 """Where something covers the lens, in words -> its middle; the picture spans -1..1."""
 
 
-def blocked_lens(image: Bytes, rng: Random, place: str, severity: float) -> tuple[Bytes, Bytes]:
-    """Cover part of the view by something dark and unsharp, or smear it. Returns the picture and the mask (uint8)."""
-    rows, columns = _coarse((image.shape[0], image.shape[1]))
+_COVERS: dict[str, tuple[float, float, tuple[tuple[int, int, int], ...]]] = {
+    "hand": (3.6, 0.97, ((14, 12, 12), (30, 20, 16), (64, 44, 36))),
+    "smear": (2.2, 0.92, ((92, 86, 76), (70, 66, 60), (120, 116, 108))),
+    "tape": (9.0, 0.99, ((30, 30, 32), (150, 146, 138), (176, 152, 96), (50, 60, 92))),
+    "spatter": (2.4, 0.97, ((34, 27, 20), (52, 44, 34), (24, 22, 22))),
+}
+"""What can cover a lens -> hardness of its edge, opacity, and colours."""
+
+
+def _cover(shape: tuple[int, int], rng: Random, kind: str, place: str, severity: float) -> Gray:
+    """How far each coarse pixel is covered, 0..1."""
+    rows, columns = shape
     x0, y0 = BLOCK_PLACES[place]
     y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None] - y0 - rng.uniform(-0.12, 0.12)
     x = np.linspace(-1, 1, columns, dtype=np.float32)[None, :] - x0 - rng.uniform(-0.12, 0.12)
-    reach_x, reach_y = (0.62 + 0.3 * severity, 0.62 + 0.3 * severity)
-    if x0:
-        reach_y *= 1.7
-    elif y0:
-        reach_x *= 1.7
-    kind = rng.choice(("hand", "hand", "smear", "spatter"))
+    turn = rng.uniform(-0.35, 0.35)
+    x, y = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
+    reach = 0.62 + 0.3 * severity
+    x, y = x / (reach * (1.7 if y0 else 1.0)), y / (reach * (1.7 if x0 else 1.0))
     noise = crop("clouds", rng, (rows, columns), 0.5)
+    distance = np.maximum(np.abs(x), np.abs(y)) + 0.1 if kind == "tape" else np.sqrt(x * x + y * y)
     if kind == "spatter":
-        alpha = np.clip((crop("clouds", rng, (rows, columns), 0.3) + 0.1 + 0.5 * severity) * 2.2, 0, 1) * 0.97
-        alpha *= np.clip(1.7 - np.sqrt((x / reach_x) ** 2 + (y / reach_y) ** 2), 0, 1)
-    else:
-        edge = 3.6 if kind == "hand" else 1.8
-        alpha = np.clip((1.05 - np.sqrt((x / reach_x) ** 2 + (y / reach_y) ** 2) + 0.13 * noise) * edge, 0, 1)
-    alpha = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), 1.8)
-    color = {"hand": ((14, 12, 12), (30, 20, 16), (44, 30, 24)), "smear": ((92, 86, 76), (70, 66, 60)), "spatter": ((34, 27, 20), (52, 44, 34))}
-    tone = rng.choice(color[kind])
-    opacity = 0.97 if kind == "hand" else 0.9
+        noise = 5.5 * (crop("clouds", rng, (rows, columns), 0.3) + 0.1 + 0.3 * severity)
+        distance = 1.2 * distance**2
+    hardness = _COVERS[kind][0]
+    cover = np.clip((1.05 - distance + (0.02 if kind == "tape" else 0.13) * noise) * hardness, 0, 1)
+    return cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 1.5)
+
+
+def blocked_lens(image: Bytes, rng: Random, place: str, severity: float) -> tuple[Bytes, Bytes]:
+    """Cover part of the view by something unsharp. Returns the picture and the mask, uint8 0 or 255."""
+    kind = rng.choice(("hand", "hand", "smear", "tape", "spatter"))
+    tone = rng.choice(_COVERS[kind][2])
+    cover = _cover(_coarse((image.shape[0], image.shape[1])), rng, kind, place, severity)
     size = (image.shape[1], image.shape[0])
-    wide = cv2.resize(alpha * opacity, size, interpolation=cv2.INTER_LINEAR)
-    over = np.array(tone, np.float32)
+    wide = cv2.resize(cover * _COVERS[kind][1], size, interpolation=cv2.INTER_LINEAR)
     under = image.astype(np.float32)
-    out = (under + (over - under) * wide[..., None]).astype(np.uint8)
-    return out, (wide > 0.012).astype(np.uint8) * np.uint8(255)
+    covered = (under + (np.array(tone, np.float32) - under) * wide[..., None]).astype(np.uint8)
+    return covered, cv2.compare(wide, 0.012, cv2.CMP_GT).astype(np.uint8)
 
 
 def defocus(image: Bytes, severity: float) -> Bytes:

@@ -35,6 +35,7 @@ _FAULT_FORMS = (
     "this {part} must be rejected because of {noun}",
     "not in order: {clause}",
     "{the_part} shows {noun} {place}",
+    "{opening}{a_part} with {noun} but {absent}",
 )
 _CAMERA_FORMS = (
     "{clause}",
@@ -71,6 +72,8 @@ _NORMAL_FORMS = (
     "{a_part} {where}, {normal}",
     "{normal}, {normal2}: {the_part} is good",
     "good part: {a_part}",
+    "a clear view of {a_flawless_part}",
+    "a sharp picture of {a_part} in good order",
 )
 _FLAWLESS = (
     "flawless", "normal", "perfect", "intact", "undamaged", "clean", "good", "sound", "faultless", "defect-free", "healthy", "spotless", "fault-free",
@@ -116,9 +119,10 @@ def _words_for(fault: Fault, names: dict[str, str], spec: SceneSpec, random: Ran
 
 
 def _normals(spec: SceneSpec, random: Random) -> dict[str, str]:
-    able = [fault for fault in FAULTS.values() if spec.part in fault.parts]
-    first, second = random.sample(able, 2)
-    return {"normal": random.choice(first.normal), "normal2": random.choice(second.normal)}
+    """Words for the absence of two faults that the scene does not have."""
+    able = [f for f in FAULTS.values() if spec.part in f.parts and f.id not in spec.faults and not f.camera]
+    first, second = (random.choice(fault.normal) for fault in random.sample(able, 2))
+    return {"normal": first, "normal2": second, "absent": first}
 
 
 def caption(spec: SceneSpec, rng: np.random.Generator) -> str:
@@ -131,7 +135,7 @@ def caption(spec: SceneSpec, rng: np.random.Generator) -> str:
     random.shuffle(order)
     first = FAULTS[order[0]]
     forms = _CAMERA_FORMS if first.camera else _FAULT_FORMS
-    text = random.choice(forms).format(**names, **_words_for(first, names, spec, random))
+    text = random.choice(forms).format(**names, **_words_for(first, names, spec, random), **_normals(spec, random))
     for fault_id in order[1:]:
         text += f"{random.choice((' and', ', also', ', and also', ' as well as', ' plus'))} {random.choice(FAULTS[fault_id].nouns)}"
     return _tidy(text)

@@ -31,29 +31,27 @@ def _wander(rng: Random, start: Point, heading_rad: float, length: float, steps:
 
 def scratch(canvas: Canvas, rng: Random, at: Point, severity: float, material: str) -> Bytes:
     """One to three long, slightly curved, bright lines with a dark edge."""
-    heading = rng.uniform(0, math.pi)
     total = canvas.stencil()
-    metal = FINISHES[material].color
-    bright = (244, 244, 240) if material != "aluminium" else (252, 252, 252)
-    if material in ("steel", "aluminium") and rng.random() < 0.4:
-        bright = shade(metal, 0.42)
+    heading, bend = rng.uniform(0, math.pi), rng.uniform(-0.25, 0.25)
+    width_px = canvas.unit_px * (0.017 + 0.009 * severity)
+    edge = max(0.014, 1.1 / canvas.unit_px)  # the dark edge stays visible in small pictures
     for k in range(1 + (severity > 0.45) + (severity > 0.8)):
-        length = 0.55 + 0.75 * severity * rng.uniform(0.7, 1.0)
-        start = (at[0] - math.cos(heading) * length / 2, at[1] - math.sin(heading) * length / 2 + 0.07 * k)
-        bend = rng.uniform(-0.25, 0.25)
+        length = (0.6 + 0.75 * severity) * (1.0 if k == 0 else rng.uniform(0.4, 0.8))
+        aside, ahead = 0.085 * ((k + 1) // 2) * (-1) ** k, 0.0 if k == 0 else rng.uniform(-0.15, 0.15)
+        c, s = math.cos(heading), math.sin(heading)
+        start = (at[0] - c * (length / 2 + ahead) - s * aside, at[1] - s * (length / 2 + ahead) + c * aside)
         points = [
             (start[0] + math.cos(heading + bend * t) * length * t, start[1] + math.sin(heading + bend * t) * length * t)
             for t in (i / 8 for i in range(9))
         ]
-        width = canvas.unit_px * (0.014 + 0.012 * severity)
         shadow, line = canvas.stencil(), canvas.stencil()
-        aside = [(x + 0.012, y + 0.014) for x, y in points]
-        canvas.stencil_path(shadow, aside, width)
-        canvas.stencil_path(line, points, width)
-        for stencil, color, opacity, rise in ((shadow, shade(metal, 0.35), 0.55, 0.0), (line, bright, 0.95, -8.0)):
-            stencil = _clip(canvas, stencil)
-            canvas.paint(stencil, color, opacity, rise)
-            total = cv2.max(total, stencil).astype(np.uint8)
+        for stretch, share in ((points, 0.45), (points[1:-1], 0.75), (points[2:-2], 1.0)):
+            canvas.stencil_path(shadow, [(x + edge, y + edge) for x, y in stretch], width_px * share)
+            canvas.stencil_path(line, stretch, width_px * share)
+        shadow, line = _clip(canvas, shadow), _clip(canvas, line)
+        canvas.paint(shadow, shade(FINISHES[material].color, 0.35), 0.6)
+        canvas.paint(line, (250, 250, 246), 0.97, -8.0)
+        total = cv2.max(total, cv2.max(shadow, line)).astype(np.uint8)
     return total
 
 
@@ -94,7 +92,7 @@ def dent(canvas: Canvas, rng: Random, at: Point, severity: float, material: str)
         d = d * np.clip(squash, 0.75, 1.3)
         bowl = -np.exp(-((d / 0.62) ** 2) * 1.6) + 0.28 * np.exp(-(((d - 1.0) / 0.2) ** 2))
         inside = canvas.part[window].astype(np.float32) / 255
-        canvas.relief[window] += bowl * inside * (70 + 60 * severity)
+        canvas.relief[window] += bowl * inside * (88 + 50 * severity)
         scuff = np.clip(1 - d / 0.8, 0, 1) * inside * 0.22
         canvas.albedo[window] = (canvas.albedo[window] * (1 - scuff[..., None])).astype(np.uint8)
         total[window] |= ((d < 1.3) & (inside > 0)).astype(np.uint8) * np.uint8(255)

@@ -178,6 +178,7 @@ _TABLE = (
         ("the camera is out of focus", "the picture of the {part} is blurred", "the {part} is out of focus",
          "the image is not sharp", "the lens is fogged and the {part} is blurry"),
         ("a sharp picture", "good focus", "a camera in focus", "a crisp image"),
+        parts=_SEATED,  # a smooth sheet looks the same out of focus
         camera=True,
     ),
 )

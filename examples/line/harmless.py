@@ -70,15 +70,19 @@ def _pen_mark(canvas: Canvas, rng: Random, shape: Shape) -> None:
 
 
 def _weld_seam(canvas: Canvas, rng: Random, shape: Shape) -> None:
-    """A regular bead of overlapping scales."""
-    turn = rng.uniform(0, 2 * math.pi)
+    """A regular bead of overlapping scales: across a sheet or a box, around the hub of a round part."""
+    turn, step = rng.uniform(0, 2 * math.pi), 0.06
     color = rng.choice(((138, 134, 130), (120, 112, 106), (160, 158, 156)))
-    beads = circle_points(72, 0.5 * (shape.inner + shape.outer), turn)[: rng.randint(12, 20)]
-    if shape.square:
+    if shape.half[0] > 1.4:
+        y, tilt = rng.uniform(-0.8, 0.8), rng.uniform(-0.3, 0.3)
+        beads = [(x, y + tilt * x) for x in (step * k - 2.4 for k in range(80))]
+    elif shape.square:
         y = rng.choice((-1, 1)) * shape.half[1] * 0.62
-        beads = [(-0.55 + 0.065 * k, y) for k in range(18)]
+        beads = [(step * k - 9.5 * step, y) for k in range(20)]
+    else:
+        beads = circle_points(56, shape.inner + 0.02, turn)[: rng.choice((56, 40, 28))]
     for k, at in enumerate(beads):
-        canvas.disc(at, 0.05, shade(color, 0.9 if k % 2 else 1.08), 140)
+        canvas.disc(at, 0.045, shade(color, 0.94 if k % 2 else 1.06), 135)
 
 
 def _drops(canvas: Canvas, rng: Random, shape: Shape) -> None:
@@ -104,15 +108,15 @@ def _machining(canvas: Canvas, rng: Random, shape: Shape) -> None:
         canvas.stencil_path(stencil, [(c * x - s * y, s * x + c * y) for x, y in arc], 1)
         row += step
     clipped = cv2.min(stencil, canvas.part).astype(np.uint8)
-    canvas.paint(clipped, rng.choice(((120, 120, 122), (225, 225, 225))), 0.16, -1.5)
+    canvas.paint(clipped, rng.choice(((120, 120, 122), (225, 225, 225))), 0.12, -0.7)
 
 
 def _dust(canvas: Canvas, rng: Random, shape: Shape) -> None:
     """Light specks of dust, too fine and too pale for pits."""
+    stencil = canvas.stencil()
     for _ in range(rng.randint(15, 40)):
-        x, y = rng.uniform(-1.3, 1.3), rng.uniform(-1.1, 1.1)
-        canvas.disc((x, y), rng.uniform(0.004, 0.009), (196, 192, 184))
-    del shape
+        canvas.stencil_disc(stencil, _spot(rng, shape), rng.uniform(0.004, 0.009))
+    canvas.paint(cv2.min(stencil, canvas.part).astype(np.uint8), (196, 192, 184), 0.8)
 
 
 Detail = Callable[[Canvas, Random, Shape], None]

@@ -166,8 +166,14 @@ def _misalignment(spec: SceneSpec) -> tuple[float, float, float]:
     if "misaligned_part" not in spec.faults:
         return 0.0, 0.0, 0.0
     dx, dy, turn_deg = OFFSETS[spec.place("misaligned_part")]
-    share = 0.75 + 0.45 * spec.severity
+    share = 0.85 + 0.35 * spec.severity
     return dx * share, dy * share, math.radians(turn_deg * share)
+
+
+def _seated(spec: SceneSpec, nominal: Pose) -> Pose:
+    """Where a part lies that is in order: between its marks, with the play of a real seat."""
+    play = _stream(spec, "seat")
+    return nominal.moved(play.uniform(-0.035, 0.035), play.uniform(-0.035, 0.035), math.radians(play.uniform(-2, 2)))
 
 
 def _nominal_pose(spec: SceneSpec, width: int, height: int) -> Pose:
@@ -194,11 +200,10 @@ def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
     floor = _stream(spec, "floor")
     cv2.rectangle(canvas.albedo, (0, 0), canvas.shape[::-1], floor.choice(colors), -1)
     canvas.texture = 1 + strength * crop(spec.background, floor, canvas.shape, span)
-    nominal = canvas.pose
     shape = _shape(spec)
     if spec.part != "sheet":
         harmless.corner_marks(canvas, shape.half, floor)
-    canvas.pose = nominal.moved(*_misalignment(spec))
+    canvas.pose = _seated(spec, canvas.pose).moved(*_misalignment(spec))
     before = canvas.level.copy()
     DRAW[spec.part](canvas, _stream(spec, "part"), look.color, _missing(spec, shape))
     silhouette = cv2.compare(canvas.level, before, cv2.CMP_NE).astype(np.uint8)
@@ -212,16 +217,22 @@ def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
     return shape, silhouette
 
 
+def _grown(mask: Bytes, reach_px: int) -> Bytes:
+    size = 2 * reach_px + 1
+    return cv2.dilate(mask, np.ones((size, size), np.uint8)).astype(np.uint8, copy=False)
+
+
 def _solid_masks(spec: SceneSpec, canvas: Canvas, nominal: Pose, shape: Shape, silhouette: Bytes) -> dict[str, Bytes]:
     """Masks of the faults that change the drawing of the part itself."""
     masks: dict[str, Bytes] = {}
     if "missing_bolt" in spec.faults:
         masks["missing_bolt"] = canvas.stencil()
         for index in _missing(spec, shape):
-            canvas.stencil_disc(masks["missing_bolt"], shape.bolts[index], 0.19)
+            canvas.stencil_disc(masks["missing_bolt"], shape.bolts[index], 0.21)
     if "misaligned_part" in spec.faults:
-        seat = _seat(spec, nominal, (canvas.shape[1], canvas.shape[0]))
-        masks["misaligned_part"] = cv2.max(silhouette, seat).astype(np.uint8)
+        seat = _seat(spec, _seated(spec, nominal), (canvas.shape[1], canvas.shape[0]))
+        shadows = round(0.035 * min(canvas.shape))
+        masks["misaligned_part"] = _grown(cv2.max(silhouette, seat).astype(np.uint8), shadows)
     return masks
 
 
@@ -240,12 +251,6 @@ def _draw_surface(spec: SceneSpec, canvas: Canvas, shape: Shape) -> dict[str, By
         at = shape.surface(turn, min(0.9, max(0.1, depth + random.uniform(-0.2, 0.2))))
         masks[fault] = draw_fault(canvas, random, at, spec.severity, spec.material)
     return masks
-
-
-def _spread(mask: Bytes, reach_px: int) -> NDArray[np.bool_]:
-    """A mask grown by the blur that follows it."""
-    size = 2 * reach_px + 1
-    return cv2.dilate(mask, np.ones((size, size), np.uint8)).astype(bool)
 
 
 def render(spec: SceneSpec, width: int = 640, height: int = 480) -> Scene:
@@ -268,4 +273,4 @@ def render(spec: SceneSpec, width: int = 640, height: int = 480) -> Scene:
     image = camera.motion(image, spec.motion * width)
     image = camera.add_noise(image, _stream(spec, "noise"), spec.noise)
     reach_px = max(1, round(0.008 * min(width, height) + spec.motion * width / 2))
-    return Scene(image, {fault: _spread(mask, reach_px) for fault, mask in masks.items()}, spec)
+    return Scene(image, {fault: _grown(mask, reach_px).astype(bool) for fault, mask in masks.items()}, spec)
