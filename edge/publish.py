@@ -6,6 +6,7 @@ calls it; only `acknowledged` may be called from the network thread.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -61,7 +62,13 @@ class Publisher:
     """
 
     def __init__(
-        self, *, prefix: str, session: str, policy: Policy, send: Callable[[Outgoing], int | None], on_acknowledged: Callable[[str, int], None]
+        self,
+        *,
+        prefix: str,
+        session: str,
+        policy: Policy,
+        send: Callable[[Outgoing], int | None],
+        on_acknowledged: Callable[[str, int], None],
     ) -> None:
         self._prefix = prefix
         self._session = session
@@ -80,7 +87,16 @@ class Publisher:
 
     # --- the fast path -------------------------------------------------------------------------------------------------------------
 
-    def flag(self, channel: str, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None = None, stamps: Stamps | None = None) -> bool:
+    def flag(
+        self,
+        channel: str,
+        evidence: Evidence,
+        now_ns: int,
+        now_wall_ns: int,
+        *,
+        frame: Frame | None = None,
+        stamps: Stamps | None = None,
+    ) -> bool:
         """Say a channel's verdict if it is news (or if every frame is wanted); returns whether it was said."""
         said = self._said.setdefault(channel, _Said())
         last = said.flag
@@ -113,11 +129,21 @@ class Publisher:
         said = self._said.setdefault(channel, _Said())
         score = None if evidence.score is None else round(evidence.score, 4)
         if said.value_ns is not None:
-            moved = (said.value is None) != (score is None) or (score is not None and said.value is not None and abs(score - said.value) >= self._policy.value_deadband)
-            if not (moved or said.value_quality is not evidence.quality) or now_ns - said.value_ns < self._policy.value_min_interval_ns:
+            moved = (said.value is None) != (score is None) or (
+                score is not None and said.value is not None and abs(score - said.value) >= self._policy.value_deadband
+            )
+            if (
+                not (moved or said.value_quality is not evidence.quality)
+                or now_ns - said.value_ns < self._policy.value_min_interval_ns
+            ):
                 return
         said.value, said.value_quality, said.value_ns = score, evidence.quality, now_ns
-        self._say(f"value/{channel}", Value(ch=channel, score=score, q=evidence.quality, ts=timestamp(now_wall_ns)), qos=0, expiry_s=FLAG_EXPIRY_S)
+        self._say(
+            f"value/{channel}",
+            Value(ch=channel, score=score, q=evidence.quality, ts=timestamp(now_wall_ns)),
+            qos=0,
+            expiry_s=FLAG_EXPIRY_S,
+        )
 
     # --- alarms and the journal ----------------------------------------------------------------------------------------------------
 
@@ -130,11 +156,27 @@ class Publisher:
         """Say an alarm's whole condition, retained."""
         self._say(f"alarm/{message.id}", message, qos=1, retain=True)
 
-    def event(self, kind: str, subject: str, what: str, now_wall_ns: int, *, occurrence_id: str | None = None, user: str | None = None, detail: str = "") -> None:
+    def event(
+        self,
+        kind: str,
+        subject: str,
+        what: str,
+        now_wall_ns: int,
+        *,
+        occurrence_id: str | None = None,
+        user: str | None = None,
+        detail: str = "",
+    ) -> None:
         """Journal one transition, command or system event; held while the broker is away."""
         self._event_seq += 1
         event = Event.model_validate(
-            {"ts": timestamp(now_wall_ns), "session": self._session, "seq": self._event_seq, "kind": kind, "subject": subject}
+            {
+                "ts": timestamp(now_wall_ns),
+                "session": self._session,
+                "seq": self._event_seq,
+                "kind": kind,
+                "subject": subject,
+            }
             | {"what": what, "occurrence_id": occurrence_id, "user": user, "detail": detail}
         )
         if len(self._events) >= MAX_EVENTS_HELD:
@@ -172,7 +214,14 @@ class Publisher:
     def reply(self, verb: str, message: Reply, *, topic: str | None = None, correlation: bytes | None = None) -> None:
         """Answer a command, on its response topic or on ours."""
         self._send(
-            Outgoing(topic or f"{self._prefix}/res/{verb}", message.encode(), qos=1, expiry_s=REPLY_EXPIRY_S, content_type=JSON, correlation=correlation)
+            Outgoing(
+                topic or f"{self._prefix}/res/{verb}",
+                message.encode(),
+                qos=1,
+                expiry_s=REPLY_EXPIRY_S,
+                content_type=JSON,
+                correlation=correlation,
+            )
         )
 
     def resume(self, alarms: Iterable[Alarm]) -> None:
@@ -193,7 +242,9 @@ class Publisher:
             self._on_acknowledged(camera, now_ns - received_ns)
 
     def _say_flag(self, channel: str, message: Flag, frame: Frame | None) -> bool:
-        outgoing = Outgoing(f"{self._prefix}/flag/{channel}", message.encode(), qos=1, expiry_s=FLAG_EXPIRY_S, content_type=JSON)
+        outgoing = Outgoing(
+            f"{self._prefix}/flag/{channel}", message.encode(), qos=1, expiry_s=FLAG_EXPIRY_S, content_type=JSON
+        )
         with self._lock:
             message_id = self._send(outgoing)
             if message_id is not None and frame is not None:
@@ -203,7 +254,9 @@ class Publisher:
         return message_id is not None
 
     def _say(self, name: str, message: Message, *, qos: int, retain: bool = False, expiry_s: int | None = None) -> bool:
-        outgoing = Outgoing(f"{self._prefix}/{name}", message.encode(), qos=qos, retain=retain, expiry_s=expiry_s, content_type=JSON)
+        outgoing = Outgoing(
+            f"{self._prefix}/{name}", message.encode(), qos=qos, retain=retain, expiry_s=expiry_s, content_type=JSON
+        )
         return self._send(outgoing) is not None
 
 
@@ -215,4 +268,4 @@ def state_message(prefix: str, message: State) -> Outgoing:
 def _stage_ms(stamps: Stamps) -> tuple[float, ...]:
     marks = (stamps.received_ns, stamps.taken_ns, stamps.decoded_ns, stamps.inferred_ns, stamps.decided_ns)
     known = [mark for mark in marks if mark is not None]
-    return tuple(round((end - begin) / 1e6, 3) for begin, end in zip(known, known[1:], strict=False))
+    return tuple(round((end - begin) / 1e6, 3) for begin, end in itertools.pairwise(known))

@@ -1,0 +1,142 @@
+"""The ledger counts every frame once, and time without sight."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge.frame import Drop, Frame, Stamps
+from edge.health import MAX_SAMPLES, Health, Samples, percentile
+
+MS = 1_000_000
+BUDGET = 40 * MS
+
+
+def frame(received_ms: float, seq: int = 0) -> Frame:
+    """A frame of camera `cam` with a 40 ms budget."""
+    received = round(received_ms * MS)
+    return Frame("cam", seq, b"", received, 0, received + BUDGET)
+
+
+def stamps(received_ms: float, *later_ms: float) -> Stamps:
+    """Stamps at so many ms after receipt."""
+    received = round(received_ms * MS)
+    return Stamps(received, *(received + round(offset * MS) for offset in later_ms))
+
+
+def fresh() -> Health:
+    """A ledger that starts at 0."""
+    return Health({"cam": BUDGET}, ["vibration"], 0)
+
+
+def test_a_frame_in_time_is_no_miss() -> None:
+    """Latency is received to handed over, stage by stage."""
+    health = fresh()
+    health.frame_received("cam", 0)
+    health.frame_done(frame(0), stamps(0, 1, 3, 18, 18.5, 19))
+    report = health.cameras(20 * MS)["cam"]
+    assert (report.received, report.verdicts, report.misses) == (1, 1, 0)
+    assert report.latency.p50_ms == 19.0
+    assert {stage: summary.max_ms for stage, summary in report.stages.items()} == {
+        "queue": 1.0,
+        "decode": 2.0,
+        "infer": 15.0,
+        "decide": 0.5,
+        "publish": 0.5,
+    }
+
+
+def test_a_late_verdict_is_a_miss() -> None:
+    """One ns past the deadline is late."""
+    health = fresh()
+    health.frame_done(frame(0), Stamps(0, 1, 2, 3, 4, BUDGET))
+    health.frame_done(frame(0), Stamps(0, 1, 2, 3, 4, BUDGET + 1))
+    assert health.cameras(50 * MS)["cam"].misses == 1
+
+
+def test_drops_are_counted_by_reason() -> None:
+    """Replaced, late and rejected frames never disappear."""
+    health = fresh()
+    for drop, reason in [(Drop.REPLACED, None), (Drop.REPLACED, None), (Drop.LATE, None), (Drop.REJECTED, "damaged")]:
+        health.frame_dropped("cam", drop, reason)
+    health.rejected("oversize_bytes", camera="cam")
+    health.rejected("retained", camera="cam")
+    report = health.cameras(1)["cam"]
+    assert report.dropped == {"replaced": 2, "late": 1, "rejected": 2, "retained": 1}
+    assert report.rejected == {"damaged": 1, "oversize_bytes": 1, "retained": 1}
+
+
+def test_a_camera_is_blind_until_its_first_verdict() -> None:
+    """Before anything was seen there is no sight to lose."""
+    assert fresh().cameras(700 * MS)["cam"].blind_ms == 700.0
+
+
+def test_a_steady_camera_is_not_blind() -> None:
+    """Verdicts in budget at the frame rate leave no gap."""
+    health = fresh()
+    for index in range(100):
+        received = index * 40.0
+        health.frame_received("cam", round(received * MS))
+        health.frame_done(frame(received), stamps(received, 1, 3, 18, 18.5, 19))
+    report = health.cameras(100 * 40 * MS)["cam"]
+    assert not report.blind_now
+    assert report.blind_ms == pytest.approx(19.0)  # until the first verdict
+
+
+def test_silence_and_misses_are_blind_time() -> None:
+    """After the last in-budget frame, sight lasts for the budget and two intervals."""
+    health = fresh()
+    for index in range(50):
+        health.frame_received("cam", index * 40 * MS)
+        late = index >= 30  # these verdicts come, but too late
+        health.frame_done(frame(index * 40.0), stamps(index * 40.0, 1, 2, 3, 4, 60 if late else 5))
+    report = health.cameras(4000 * MS)["cam"]
+    sees_until_ms = 29 * 40 + 40 + 2 * 40
+    assert report.misses == 20
+    assert report.blind_now
+    assert report.blind_ms == pytest.approx(4000 - sees_until_ms + 5, abs=0.01)
+
+
+def test_rates_are_those_since_the_last_report() -> None:
+    """The frame rate is a rate now, counters are totals."""
+    health = fresh()
+    for index in range(25):
+        health.frame_received("cam", index * 40 * MS)
+    assert health.cameras(1000 * MS)["cam"].fps_in == 25.0
+    report = health.cameras(2000 * MS)["cam"]
+    assert (report.fps_in, report.received) == (0.0, 25)
+
+
+def test_readings_are_counted_and_aged() -> None:
+    """A sensor that never spoke has no age."""
+    health = fresh()
+    assert health.sensors(5 * MS)["vibration"].age_ms is None
+    health.reading_received("vibration", 2 * MS)
+    health.rejected("nan", sensor="vibration")
+    report = health.sensors(5 * MS)["vibration"]
+    assert (report.received, report.rejected, report.age_ms) == (1, {"nan": 1}, 3.0)
+
+
+def test_strays_are_counted() -> None:
+    """A message that belongs to nobody is counted too."""
+    health = fresh()
+    health.rejected("unknown_topic")
+    assert health.strays() == {"unknown_topic": 1}
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "expected"), [(100, 0.5, 50), (100, 0.99, 99), (100, 0.95, 95), (1, 0.99, 1), (10, 0.99, 10)]
+)
+def test_percentiles_are_nearest_rank(count: int, share: float, expected: int) -> None:
+    """A percentile is a value that occurred."""
+    assert percentile(list(range(1, count + 1)), share) == expected
+
+
+def test_samples_are_bounded_and_start_afresh() -> None:
+    """A flood between two heartbeats keeps the newest, and the next summary starts empty."""
+    samples = Samples()
+    for value in range(3 * MAX_SAMPLES):
+        samples.add(value * MS)
+    summary = samples.summary()
+    assert summary.count == MAX_SAMPLES
+    assert summary.max_ms == 3 * MAX_SAMPLES - 1
+    assert samples.summary().count == 0

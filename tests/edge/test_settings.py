@@ -1,0 +1,118 @@
+"""The site file says everything once, and a mistake in it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ConfigError
+from edge.settings import Site, load_site, reference_markdown
+
+MINIMAL = """
+bundle = "bundles/line"
+[node]
+id = "line3"
+[[cameras]]
+id = "cam"
+"""
+
+FULL = (
+    MINIMAL
+    + """
+[[sensors]]
+id = "vibration"
+[[rules]]
+id = "shaking"
+sensor = "vibration"
+kind = "above"
+limit = 4.5
+[[faults]]
+id = "loose"
+camera = "cam"
+rules = ["shaking"]
+"""
+)
+
+
+def site(tmp_path: Path, text: str) -> Site:
+    """Load a site from text."""
+    file = tmp_path / "site.toml"
+    file.write_text(text)
+    return load_site(file)
+
+
+def test_relative_paths_count_from_the_site_file(tmp_path: Path) -> None:
+    """The daemon may be started from anywhere."""
+    assert site(tmp_path, MINIMAL).bundle == tmp_path / "bundles" / "line"
+
+
+def test_default_topics_carry_the_node(tmp_path: Path) -> None:
+    """A camera or sensor without a topic gets one below the node's own prefix."""
+    loaded = site(tmp_path, FULL)
+    assert loaded.frame_topic(loaded.cameras[0]) == "edge/v1/line3/in/frame/cam"
+    assert loaded.sensor_topic(loaded.sensors[0]) == "edge/v1/line3/in/sensor/vibration"
+
+
+def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address may differ per device while the file stays the same."""
+    monkeypatch.setenv("EDGE_DAEMON_BROKER__PORT", "1999")
+    assert site(tmp_path, MINIMAL).broker.port == 1999
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        pytest.param(MINIMAL.replace("bundle =", "bundel ="), "bundel", id="unknown key"),
+        pytest.param(MINIMAL.replace('id = "line3"', 'id = "Line 3"'), "node.id", id="id that is no topic level"),
+        pytest.param(FULL.replace('sensor = "vibration"', 'sensor = "vibes"'), "vibes", id="rule on an unknown sensor"),
+        pytest.param(FULL.replace('camera = "cam"', 'camera = "cam2"'), "cam2", id="fault on an unknown camera"),
+        pytest.param(
+            FULL.replace('rules = ["shaking"]', 'rules = ["quaking"]'), "quaking", id="fault with an unknown rule"
+        ),
+        pytest.param(FULL + '[[faults]]\nid = "loose"\ncamera = "cam"\n', "loose", id="fault id twice"),
+        pytest.param(FULL + '[[faults]]\nid = "nothing"\n', "no evidence", id="fault without evidence"),
+        pytest.param(FULL.replace("limit = 4.5", "limit = nan"), "limit", id="not a number"),
+        pytest.param(MINIMAL + 'topic = "plant/+/cam"\n', "topic", id="wildcard in a topic"),
+        pytest.param('bundle = "x"\n[node]\nid = "a"\n', "nothing to watch", id="nothing to watch"),
+        pytest.param(
+            MINIMAL + '[broker]\nhost = "10.0.0.9"\n',
+            "neither TLS nor a password",
+            id="remote broker without protection",
+        ),
+        pytest.param("bundle = [", "not TOML", id="not TOML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, names: str) -> None:
+    """The message says which key or id is wrong."""
+    with pytest.raises(ConfigError, match=names):
+        site(tmp_path, text)
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
+    """No traceback for a wrong path."""
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_site(tmp_path / "nowhere.toml")
+
+
+def test_a_bench_may_allow_an_open_broker(tmp_path: Path) -> None:
+    """`insecure_dev` is the one way to an unprotected broker on another machine."""
+    assert site(
+        tmp_path, MINIMAL + '[broker]\nhost = "10.0.0.9"\n[runtime]\ninsecure_dev = true\n'
+    ).runtime.insecure_dev
+
+
+def test_the_tree_is_frozen(tmp_path: Path) -> None:
+    """Nothing changes settings at run time."""
+    loaded = site(tmp_path, MINIMAL)
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.node.id = "other"
+
+
+def test_every_field_is_described() -> None:
+    """The generated reference has a meaning for every key."""
+    for line in reference_markdown().splitlines():
+        if line.startswith("| `"):
+            key, _type, _default, meaning = (cell.strip() for cell in line.strip("|").split("|"))
+            assert meaning, key
+            assert f"`{meaning}`" != key or key == "`id`", f"{key} has no description"
