@@ -8,6 +8,7 @@ EdgeError
 |  |- WrongBoard            the bundle was made for other hardware
 |  `- ProofFailed           golden inputs or warm-up timing disagree with the proof
 |- RejectedInput            one message from outside is refused; counted by `reason`, never fatal
+|- InferenceFailed          one run of the graph gave no usable scores; that frame's verdicts are unknown
 |- BrokerError              the MQTT connection cannot be set up as configured
 `- ExportError              a stage of the toolchain cannot do what the recipe asks
 """
@@ -55,6 +56,10 @@ class RejectedInput(EdgeError):  # noqa: N818 - it is the input that was rejecte
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class InferenceFailed(EdgeError):  # noqa: N818 - says what happened, as the tree above does
+    """One run of the graph gave no usable scores; the frame's verdicts are unknown."""
 
 
 class BrokerError(EdgeError):

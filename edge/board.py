@@ -1,0 +1,86 @@
+"""What this machine is, and whether a bundle was made for it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.bundle import Target
+from edge.errors import WrongBoard
+
+# Firmware, graphics and the kernel keep a part of what the data sheet says: 7.4 of 8 GiB on an Orin Nano.
+_USABLE_MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """One machine: ``cpu_flags`` as /proc/cpuinfo names them, ``memory_mib`` as the kernel counts it."""
+
+    arch: str
+    cpu: str
+    cores: int
+    cpu_flags: frozenset[str]
+    memory_mib: int
+
+    @property
+    def name(self) -> str:
+        """How the manifest names this machine, for people."""
+        return f"{self.cpu}, {self.cores} core{'s' if self.cores != 1 else ''}, {self.arch}"
+
+
+def machine_facts() -> MachineFacts:
+    """Read this machine's facts from the kernel."""
+    cpu, flags = parse_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    return MachineFacts(
+        arch=platform.machine(),
+        cpu=cpu,
+        cores=len(os.sched_getaffinity(0)),
+        cpu_flags=flags,
+        memory_mib=parse_meminfo_mib(Path("/proc/meminfo").read_text(encoding="ascii")),
+    )
+
+
+def parse_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
+    """The processor's name and the flags that *all* of its cores have, from the text of /proc/cpuinfo (x86 and Arm)."""
+    pairs = [
+        (key.strip(), value.strip())
+        for key, colon, value in (line.partition(":") for line in text.splitlines())
+        if colon
+    ]
+    names = [value for key, value in pairs if key in ("model name", "Model", "Hardware") and value]
+    flags = [frozenset(value.split()) for key, value in pairs if key in ("flags", "Features")]
+    return (names[0] if names else "unknown processor"), (frozenset.intersection(*flags) if flags else frozenset())
+
+
+def parse_meminfo_mib(text: str) -> int:
+    """Total memory in MiB from the text of /proc/meminfo; 0 when it does not say."""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key == "MemTotal":
+            return int(value.split()[0]) // 1024
+    return 0
+
+
+def check_board(target: Target, *, arch: str, cpu_flags: frozenset[str], memory_mib: int) -> None:
+    """Compare a bundle's target with a machine.
+
+    Raises:
+        WrongBoard: another architecture, a missing CPU feature, or less memory than the board declares.
+    """
+    problems = []
+    if arch != target.arch:
+        problems.append(f"it needs architecture {target.arch}, this machine is {arch}")
+    missing = sorted(set(target.isa_required) - cpu_flags)
+    if missing:
+        problems.append(f"this processor lacks {', '.join(missing)}")
+    least_mib = int(target.memory_mib * _USABLE_MEMORY_SHARE)
+    if memory_mib < least_mib:
+        problems.append(
+            f"it needs {least_mib} MiB of the board's {target.memory_mib} MiB, this machine has {memory_mib}"
+        )
+    if problems:
+        raise WrongBoard(
+            f"The bundle was made for board {target.board}: {'; '.join(problems)}. Export it again with --board for this machine."
+        )
