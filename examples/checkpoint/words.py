@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from examples.checkpoint.facts import Text
+from examples.checkpoint.facts import Text, denied
 from examples.line.captions import normal_phrases, phrases
 from examples.line.faults import BACKGROUNDS, FAULTS, MATERIALS, PARTS
 
@@ -117,12 +117,7 @@ def claim(concept: str, random: Random) -> Text:
 
 def absence(concept: str, random: Random) -> Text:
     """A short claim that one concept is absent. Raises IndexError where there are no words for that."""
-    return Text(random.choice(absent_phrases(concept)), frozenset({denied_name(concept)}))
-
-
-def denied_name(concept: str) -> str:
-    """The fact that a concept is absent."""
-    return "!" + concept
+    return Text(random.choice(absent_phrases(concept)), frozenset({denied(concept)}))
 
 
 def described(domain: str, concept: str, random: Random) -> Text:

@@ -26,7 +26,9 @@ def _row(rng: np.random.Generator, fault: str | None, part: str | None, columns:
     for column in range(columns):
         chosen = part or parts[column % len(parts)]
         spec = sample_spec(rng, faults=[fault] if fault else [], part=chosen)
-        tiles.append(_labelled(render(spec, size_px, size_px).image, f"{fault or 'normal'} / {spec.part} {spec.severity:.1f}"))
+        tiles.append(
+            _labelled(render(spec, size_px, size_px).image, f"{fault or 'normal'} / {spec.part} {spec.severity:.1f}")
+        )
     return np.hstack(tiles)
 
 
@@ -50,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     picture = sheet(chosen.seed, chosen.columns, chosen.size, chosen.only)
     if not cv2.imwrite(chosen.out, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        print(f"cannot write {chosen.out}: the folder must exist and the name must end in .png or .jpg", file=sys.stderr)
+        print(
+            f"cannot write {chosen.out}: the folder must exist and the name must end in .png or .jpg", file=sys.stderr
+        )
         return 1
     return 0
 

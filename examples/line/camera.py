@@ -10,15 +10,18 @@ import cv2
 import numpy as np
 
 from examples.line.canvas import Canvas
-from examples.line.textures import Bytes, Gray, crop, sensor_noise
+from examples.line.textures import Bytes, Gray, as_bytes, as_gray, crop, sensor_noise
 
 _COARSE_ROWS = 96  # soft shade is made at this height and enlarged
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """The lamps: direction in degrees (0 = from the right, 90 = from below), brightness gain, warmth -1 (blue) .. 1 (warm),
-    vignetting 0..1, and how unevenly the light falls, 0..1."""
+    """The lamps.
+
+    Direction in degrees (0 = from the right, 90 = from below), brightness gain, warmth -1 (blue) .. 1 (warm), vignetting 0..1,
+    and how unevenly the light falls, 0..1.
+    """
 
     angle_deg: float = 225.0
     brightness: float = 1.0
@@ -31,7 +34,7 @@ def _coarse(shape: tuple[int, int]) -> tuple[int, int]:
     return _COARSE_ROWS, max(8, round(_COARSE_ROWS * shape[1] / shape[0]))
 
 
-def _field(shape: tuple[int, int], light: Light, rng: Random, shadow_band: bool) -> Gray:
+def _field(shape: tuple[int, int], light: Light, rng: Random, *, shadow_band: bool) -> Gray:
     """Slowly varying light over the picture, at coarse size."""
     rows, columns = shape
     y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
@@ -43,7 +46,7 @@ def _field(shape: tuple[int, int], light: Light, rng: Random, shadow_band: bool)
         turn, offset, width = rng.uniform(0, math.pi), rng.uniform(-0.5, 0.5), rng.uniform(0.12, 0.3)
         across = x * math.cos(turn) + y * math.sin(turn) - offset
         field = field * (1 - 0.42 / (1 + np.exp(np.clip((np.abs(across) - width) * 28, -30, 30))))
-    return (field * light.brightness).astype(np.float32)
+    return as_gray(field * light.brightness)
 
 
 def _occlusion(level: Bytes, light: Light) -> Gray:
@@ -56,13 +59,13 @@ def _occlusion(level: Bytes, light: Light) -> Gray:
     move = np.array([[1, 0, -4.2 * math.cos(angle)], [0, 1, -4.2 * math.sin(angle)]], np.float32)
     thrown = cv2.warpAffine(small, move, (columns, rows), borderMode=cv2.BORDER_REPLICATE) - small
     shadow = cv2.GaussianBlur(np.clip(thrown * (1 / 130), 0, 0.5), (0, 0), 1.1)
-    return ((1 - ambient) * (1 - shadow)).astype(np.float32)
+    return as_gray((1 - ambient) * (1 - shadow))
 
 
 def expose(canvas: Canvas, light: Light, gloss: float, rng: Random, *, shadow_band: bool) -> Bytes:
     """Light the layers; uint8 RGB."""
     rows, columns = canvas.shape
-    coarse = _field(_coarse(canvas.shape), light, rng, shadow_band) * _occlusion(canvas.level, light)
+    coarse = _field(_coarse(canvas.shape), light, rng, shadow_band=shadow_band) * _occlusion(canvas.level, light)
     gain = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
     angle = math.radians(light.angle_deg)
     unit = canvas.unit_px * 0.55 / 255 / 8  # levels per pixel -> slope; 8 is the weight of a Sobel kernel
@@ -77,7 +80,7 @@ def expose(canvas: Canvas, light: Light, gloss: float, rng: Random, *, shadow_ba
     warm = light.warmth * 0.16
     # 80 grey levels per unit of gain: one 8-bit multiplication per colour is several times faster than float
     planes = [cv2.convertScaleAbs(gain, alpha=80 * tone) for tone in (1 + warm, 1.0, 1 - warm)]
-    return cv2.multiply(canvas.albedo, cv2.merge(planes), scale=1 / 80).astype(np.uint8, copy=False)
+    return as_bytes(cv2.multiply(canvas.albedo, cv2.merge(planes), scale=1 / 80))
 
 
 BLOCK_PLACES: dict[str, tuple[float, float]] = {
@@ -116,7 +119,7 @@ def _cover(shape: tuple[int, int], rng: Random, kind: str, place: str, severity:
         distance = 1.2 * distance**2
     hardness = _COVERS[kind][0]
     cover = np.clip((1.05 - distance + (0.02 if kind == "tape" else 0.13) * noise) * hardness, 0, 1)
-    return cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 1.5)
+    return as_gray(cv2.GaussianBlur(as_gray(cover), (0, 0), 1.5))
 
 
 def blocked_lens(image: Bytes, rng: Random, place: str, severity: float) -> tuple[Bytes, Bytes]:
@@ -128,7 +131,7 @@ def blocked_lens(image: Bytes, rng: Random, place: str, severity: float) -> tupl
     wide = cv2.resize(cover * _COVERS[kind][1], size, interpolation=cv2.INTER_LINEAR)
     under = image.astype(np.float32)
     covered = (under + (np.array(tone, np.float32) - under) * wide[..., None]).astype(np.uint8)
-    return covered, cv2.compare(wide, 0.012, cv2.CMP_GT).astype(np.uint8)
+    return as_bytes(covered), as_bytes(cv2.compare(wide, 0.012, cv2.CMP_GT))
 
 
 def defocus(image: Bytes, severity: float) -> Bytes:
@@ -138,13 +141,13 @@ def defocus(image: Bytes, severity: float) -> Bytes:
     factor = max(1, int(sigma_px // 1.6))
     small = cv2.resize(image, (max(8, columns // factor), max(8, rows // factor)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma_px / factor)
-    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+    return as_bytes(cv2.resize(small, (columns, rows), interpolation=cv2.INTER_CUBIC))
 
 
 def motion(image: Bytes, length_px: float) -> Bytes:
     """Blur along the belt (horizontal) over ``length_px`` pixels."""
     taps = round(length_px)
-    return cv2.blur(image, (taps, 1)).astype(np.uint8, copy=False) if taps >= 2 else image
+    return as_bytes(cv2.blur(image, (taps, 1))) if taps >= 2 else image
 
 
 def add_noise(image: Bytes, rng: Random, std: float) -> Bytes:
@@ -155,4 +158,4 @@ def add_noise(image: Bytes, rng: Random, std: float) -> Bytes:
         tile = np.tile(tile, (math.ceil(rows / tile.shape[0]) + 1, math.ceil(columns / tile.shape[1]) + 1, 1))
     y, x = rng.randint(0, tile.shape[0] - rows), rng.randint(0, tile.shape[1] - columns)
     gain = std / 32
-    return cv2.addWeighted(image, 1.0, tile[y : y + rows, x : x + columns], gain, -128 * gain).astype(np.uint8, copy=False)
+    return as_bytes(cv2.addWeighted(image, 1.0, tile[y : y + rows, x : x + columns], gain, -128 * gain))

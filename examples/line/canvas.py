@@ -35,7 +35,9 @@ class Pose:
 
     def moved(self, dx: float, dy: float, angle_rad: float) -> Pose:
         """The same pose shifted by (dx, dy) part units in the picture's axes and turned."""
-        return Pose(self.x_px + dx * self.scale_px, self.y_px + dy * self.scale_px, self.scale_px, self.angle_rad + angle_rad)
+        return Pose(
+            self.x_px + dx * self.scale_px, self.y_px + dy * self.scale_px, self.scale_px, self.angle_rad + angle_rad
+        )
 
 
 class Canvas:
@@ -78,7 +80,9 @@ class Canvas:
         if level is not None:
             cv2.circle(self.level, centre, r, level, -1, cv2.LINE_AA, _SHIFT)
 
-    def ring(self, at: Point, radius: float, width: float, color: Color | None = None, level: int | None = None) -> None:
+    def ring(
+        self, at: Point, radius: float, width: float, color: Color | None = None, level: int | None = None
+    ) -> None:
         """Circle outline of ``width`` part units (one pixel at least)."""
         centre = self._fixed_point(at)
         r = max(1, round(radius * self.unit_px * _ONE))
@@ -101,12 +105,17 @@ class Canvas:
         corners = [self._fixed(points)]
         thick = max(1, round(width * self.unit_px))
         if color is not None:
-            cv2.polylines(self.albedo, corners, False, color, thick, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(
+                self.albedo, corners, isClosed=False, color=color, thickness=thick, lineType=cv2.LINE_AA, shift=_SHIFT
+            )
         if level is not None:
-            cv2.polylines(self.level, corners, False, [level], thick, cv2.LINE_AA, _SHIFT)
+            cv2.polylines(
+                self.level, corners, isClosed=False, color=[level], thickness=thick, lineType=cv2.LINE_AA, shift=_SHIFT
+            )
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, color: Color | None = None, level: int | None = None) -> None:
-        """Filled rectangle along the part's axes."""
+    def box(self, low: Point, high: Point, color: Color | None = None, level: int | None = None) -> None:
+        """Filled rectangle along the part's axes between two corners."""
+        (x0, y0), (x1, y1) = low, high
         self.poly([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color, level)
 
     def stencil(self) -> Bytes:
@@ -115,12 +124,18 @@ class Canvas:
 
     def stencil_path(self, stencil: Bytes, points: Sequence[Point], width_px: float, value: int = 255) -> None:
         """Draw a line on a stencil; ``width_px`` is rounded to whole pixels, one at least."""
-        cv2.polylines(stencil, [self._fixed(points)], False, [value], max(1, round(width_px)), cv2.LINE_AA, _SHIFT)
+        thick = max(1, round(width_px))
+        corners = [self._fixed(points)]
+        cv2.polylines(
+            stencil, corners, isClosed=False, color=[value], thickness=thick, lineType=cv2.LINE_AA, shift=_SHIFT
+        )
 
     def stencil_disc(self, stencil: Bytes, at: Point, radius: float, value: int = 255) -> None:
         """Draw a filled circle on a stencil."""
         centre = self._fixed_point(at)
-        cv2.circle(stencil, centre, max(_ONE // 2, round(radius * self.unit_px * _ONE)), [value], -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(
+            stencil, centre, max(_ONE // 2, round(radius * self.unit_px * _ONE)), [value], -1, cv2.LINE_AA, _SHIFT
+        )
 
     def stencil_poly(self, stencil: Bytes, points: Sequence[Point], value: int = 255) -> None:
         """Draw a filled polygon on a stencil."""
@@ -175,7 +190,9 @@ class Blueprint(Canvas):
     def disc(self, at: Point, radius: float, color: Color | None = None, level: int | None = None) -> None:
         """Draw nothing."""
 
-    def ring(self, at: Point, radius: float, width: float, color: Color | None = None, level: int | None = None) -> None:
+    def ring(
+        self, at: Point, radius: float, width: float, color: Color | None = None, level: int | None = None
+    ) -> None:
         """Draw nothing."""
 
     def poly(self, points: Sequence[Point], color: Color | None = None, level: int | None = None) -> None:

@@ -7,9 +7,20 @@ from random import Random
 import numpy as np
 
 from examples.line.faults import BACKGROUNDS, FAULTS, MATERIALS, PARTS, Fault
-from examples.line.scene import SceneSpec
+from examples.line.scene import PLACES, SceneSpec
 
-_OPENINGS = ("", "", "", "", "a photo of ", "an image of ", "a picture of ", "inspection photo: ", "camera view of ", "close-up of ")
+_OPENINGS = (
+    "",
+    "",
+    "",
+    "",
+    "a photo of ",
+    "an image of ",
+    "a picture of ",
+    "inspection photo: ",
+    "camera view of ",
+    "close-up of ",
+)
 
 _FAULT_FORMS = (
     "{opening}{a_part} with {noun}",
@@ -30,7 +41,7 @@ _FAULT_FORMS = (
     "{noun} {place}",
     "{noun}",
     "{the_part} has {noun}",
-    "there is {noun} on {the_part}",
+    "one can see {noun} on {the_part}",
     "{words}",
     "this {part} must be rejected because of {noun}",
     "not in order: {clause}",
@@ -76,7 +87,19 @@ _NORMAL_FORMS = (
     "a sharp picture of {a_part} in good order",
 )
 _FLAWLESS = (
-    "flawless", "normal", "perfect", "intact", "undamaged", "clean", "good", "sound", "faultless", "defect-free", "healthy", "spotless", "fault-free",
+    "flawless",
+    "normal",
+    "perfect",
+    "intact",
+    "undamaged",
+    "clean",
+    "good",
+    "sound",
+    "faultless",
+    "defect-free",
+    "healthy",
+    "spotless",
+    "fault-free",
 )
 
 
@@ -144,9 +167,93 @@ def caption(spec: SceneSpec, rng: np.random.Generator) -> str:
 def phrases(fault_id: str) -> tuple[str, ...]:
     """Ways to name a fault without naming a part. Raises KeyError for an unknown fault."""
     fault = FAULTS[fault_id]
-    return (fault.words, *fault.nouns, *(clause.format(part="part") for clause in fault.clauses), *(article(f"{a} part") for a in fault.adjectives))
+    return (
+        fault.words,
+        *fault.nouns,
+        *(clause.format(part="part") for clause in fault.clauses),
+        *(article(f"{a} part") for a in fault.adjectives),
+    )
 
 
 def normal_phrases(fault_id: str) -> tuple[str, ...]:
     """Ways to say that this one fault is absent. Raises KeyError for an unknown fault."""
     return FAULTS[fault_id].normal
+
+
+_ASK_NOUN = (
+    "Can you see {noun} on the {part}?",
+    "Does this {part} have {noun}?",
+    "Can you see {noun}?",
+    "Does the picture show {noun}?",
+    "Do you see {noun}?",
+    "Is this {a_part} with {noun}?",
+)
+_ASK_CAMERA = ("Does the camera have {noun}?", "Is the picture spoilt by {noun}?", "Can you see {noun}?")
+_ASK_CLAUSE = (
+    "Is it true that {clause}?",
+    "Would you say that {clause}?",
+    "Check this statement: {clause}. Is it right?",
+)
+_ASK_NORMAL = ("Does the picture show {normal}?", "Would you describe this as {normal}?", "Can you confirm {normal}?")
+_ASK_ANY = (
+    ("Is there any fault?", True),
+    ("Is anything wrong here?", True),
+    ("Is there a defect on this {part} or with the camera?", True),
+    ("Should an operator look at this {part}?", True),
+    ("Is everything in order?", False),
+    ("Is this {part} in good order and clearly visible?", False),
+    ("Does this picture pass the inspection?", False),
+    ("Is this a picture without any fault?", False),
+)
+_ASK_PART = ("Is this {a_part}?", "Does the picture show {a_part}?", "Is the part {a_part}?")
+
+
+def _fault_questions(fault: Fault, spec: SceneSpec, part: str, random: Random) -> list[tuple[str, bool]]:
+    """Three questions on one fault: by name, as a statement and by its absence."""
+    present = fault.id in spec.faults
+    asks = _ASK_CAMERA if fault.camera else _ASK_NOUN
+    noun, normal = random.choice(fault.nouns), random.choice(fault.normal)
+    clause = random.choice(fault.clauses).format(part=part)
+    return [
+        (random.choice(asks).format(noun=noun, part=part, a_part=article(part)), present),
+        (random.choice(_ASK_CLAUSE).format(clause=clause), present),
+        (random.choice(_ASK_NORMAL).format(normal=normal), not present),
+    ]
+
+
+def _combined_questions(spec: SceneSpec, random: Random) -> list[tuple[str, bool]]:
+    """Questions on the part, and on a part together with a fault: both must hold for yes."""
+    own, other = (
+        random.choice(PARTS[spec.part]),
+        random.choice(PARTS[random.choice([p for p in PARTS if p != spec.part])]),
+    )
+    questions = [(random.choice(_ASK_PART).format(a_part=article(name)), name is own) for name in (own, other)]
+    for fault_id in sorted(spec.faults):
+        fault = FAULTS[fault_id]
+        noun = random.choice(fault.nouns)
+        questions += [(f"Is this {article(name)} with {noun}?", name is own) for name in (own, other)]
+        place = spec.place(fault_id)
+        if place in PLACES:
+            names = tuple(PLACES)
+            opposite = names[(names.index(place) + len(names) // 2) % len(names)]
+            questions += [(f"Do you see {noun} {where}?", where == place) for where in (place, opposite)]
+    return questions
+
+
+def qa_pairs(spec: SceneSpec, rng: np.random.Generator) -> list[tuple[str, bool]]:
+    """Yes/no questions with their answers: on every fault the part could have, on the part, on both together and on the whole."""
+    random = _random(rng)
+    part = random.choice(PARTS[spec.part])
+    pairs = [
+        pair
+        for fault in FAULTS.values()
+        if spec.part in fault.parts
+        for pair in _fault_questions(fault, spec, part, random)
+    ]
+    pairs += _combined_questions(spec, random)
+    pairs += [
+        (ask.format(part=part), bool(spec.faults) is yes_when_faulty)
+        for ask, yes_when_faulty in random.sample(_ASK_ANY, 3)
+    ]
+    random.shuffle(pairs)
+    return pairs

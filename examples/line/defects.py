@@ -11,15 +11,17 @@ import numpy as np
 
 from examples.line.canvas import Canvas, Color, Point
 from examples.line.parts import FINISHES, HOLE, METAL, circle_points, rounded, shade
-from examples.line.textures import Bytes, crop
+from examples.line.textures import Bytes, as_bytes, crop
 
 
 def _clip(canvas: Canvas, stencil: Bytes) -> Bytes:
     """Keep only what lies on the part."""
-    return cv2.min(stencil, canvas.part).astype(np.uint8, copy=False)
+    return as_bytes(cv2.min(stencil, canvas.part))
 
 
-def _wander(rng: Random, start: Point, heading_rad: float, length: float, steps: int, jitter_rad: float) -> list[Point]:
+def _wander(
+    rng: Random, start: Point, heading_rad: float, length: float, *, steps: int, jitter_rad: float
+) -> list[Point]:
     """A path of random small turns that keeps its general heading."""
     points, (x, y) = [start], start
     for _ in range(steps):
@@ -51,7 +53,7 @@ def scratch(canvas: Canvas, rng: Random, at: Point, severity: float, material: s
         shadow, line = _clip(canvas, shadow), _clip(canvas, line)
         canvas.paint(shadow, shade(FINISHES[material].color, 0.35), 0.6)
         canvas.paint(line, (250, 250, 246), 0.97, -8.0)
-        total = cv2.max(total, cv2.max(shadow, line)).astype(np.uint8)
+        total = as_bytes(cv2.max(total, cv2.max(shadow, line)))
     return total
 
 
@@ -62,15 +64,21 @@ def crack(canvas: Canvas, rng: Random, at: Point, severity: float, material: str
     outward = math.atan2(at[1], at[0]) + rng.uniform(-0.9, 0.9)
     length = 0.55 + 0.55 * severity
     start = (at[0] - math.cos(outward) * length / 2, at[1] - math.sin(outward) * length / 2)
-    trunk = _wander(rng, start, outward, length, 13, 0.95)
+    trunk = _wander(rng, start, outward, length, steps=13, jitter_rad=0.95)
     branches = [(trunk, 1.0)]
     for _ in range(1 + round(2 * severity)):
         root = rng.randint(3, 9)
         turn = outward + rng.choice((-1, 1)) * rng.uniform(0.5, 1.1)
-        branches.append((_wander(rng, trunk[root], turn, length * rng.uniform(0.25, 0.45), 7, 0.8), 0.7))
+        branches.append(
+            (_wander(rng, trunk[root], turn, length * rng.uniform(0.25, 0.45), steps=7, jitter_rad=0.8), 0.7)
+        )
     wide = canvas.unit_px * (0.024 + 0.016 * severity)
     for points, share in branches:
-        for part, taper in ((points, 0.45), (points[: 2 * len(points) // 3], 0.75), (points[: len(points) // 3 + 1], 1.0)):
+        for part, taper in (
+            (points, 0.45),
+            (points[: 2 * len(points) // 3], 0.75),
+            (points[: len(points) // 3 + 1], 1.0),
+        ):
             canvas.stencil_path(total, part, wide * share * taper)
     total = _clip(canvas, total)
     canvas.paint(total, (16, 14, 13), 0.95, -22.0)
@@ -99,7 +107,7 @@ def dent(canvas: Canvas, rng: Random, at: Point, severity: float, material: str)
     return total
 
 
-def _patch(canvas: Canvas, rng: Random, at: Point, radius: float, rough: float, hardness: float) -> Bytes:
+def _patch(canvas: Canvas, rng: Random, at: Point, radius: float, *, rough: float, hardness: float) -> Bytes:
     """A cloud-edged blob around ``at`` as a stencil, not clipped to the part."""
     stencil = canvas.stencil()
     window = canvas.window(at, radius * 1.7)
@@ -120,11 +128,11 @@ def rust(canvas: Canvas, rng: Random, at: Point, severity: float, material: str)
         spread = 0.0 if k == 0 else 0.42
         spot = (at[0] + rng.uniform(-spread, spread), at[1] + rng.uniform(-spread, spread))
         radius = (0.2 + 0.16 * severity) * (1.0 if k == 0 else rng.uniform(0.35, 0.75))
-        halo = _clip(canvas, _patch(canvas, rng, spot, radius, 0.42, 2.2))
-        core = _clip(canvas, _patch(canvas, rng, spot, radius * 0.75, 0.6, 3.0))
+        halo = _clip(canvas, _patch(canvas, rng, spot, radius, rough=0.42, hardness=2.2))
+        core = _clip(canvas, _patch(canvas, rng, spot, radius * 0.75, rough=0.6, hardness=3.0))
         canvas.paint(halo, rng.choice(((168, 88, 34), (182, 98, 40), (150, 76, 34))), 0.82, 4.0)
         canvas.paint(core, rng.choice(((104, 48, 22), (120, 56, 24), (92, 46, 28))), 0.8, -5.0)
-        total = cv2.max(total, cv2.max(halo, core)).astype(np.uint8)
+        total = as_bytes(cv2.max(total, cv2.max(halo, core)))
     return total
 
 
@@ -138,7 +146,10 @@ def pitting(canvas: Canvas, rng: Random, at: Point, severity: float, material: s
         x = at[0] + along * math.cos(heading) - across * math.sin(heading)
         y = at[1] + along * math.sin(heading) + across * math.cos(heading)
         radius = rng.uniform(0.016, 0.03 + 0.022 * severity)
-        outline = [(x + r * px, y + r * py) for (px, py), r in ((p, radius * rng.uniform(0.7, 1.3)) for p in circle_points(6, 1.0))]
+        outline = [
+            (x + r * px, y + r * py)
+            for (px, py), r in ((p, radius * rng.uniform(0.7, 1.3)) for p in circle_points(6, 1.0))
+        ]
         canvas.stencil_poly(total, outline)
     total = _clip(canvas, total)
     canvas.paint(total, (34, 31, 29), 0.88, -26.0)
@@ -148,17 +159,19 @@ def pitting(canvas: Canvas, rng: Random, at: Point, severity: float, material: s
 def oil_leak(canvas: Canvas, rng: Random, at: Point, severity: float, material: str) -> Bytes:
     """A dark glossy puddle that runs down the picture in streaks, over the part and the floor alike."""
     del material
-    blob = _patch(canvas, rng, at, 0.24 + 0.14 * severity, 0.16, 6.0)
+    blob = _patch(canvas, rng, at, 0.24 + 0.14 * severity, rough=0.16, hardness=6.0)
     for _ in range(2 + round(3 * severity)):
         x, y = at[0] + rng.uniform(-0.24, 0.24), at[1] + rng.uniform(0.0, 0.1)
         length = rng.uniform(0.3, 0.55 + 0.5 * severity)
-        path = _wander(rng, (x, y), math.pi / 2 - canvas.pose.angle_rad, length, 6, 0.18)
+        path = _wander(rng, (x, y), math.pi / 2 - canvas.pose.angle_rad, length, steps=6, jitter_rad=0.18)
         canvas.stencil_path(blob, path, canvas.unit_px * rng.uniform(0.05, 0.09))
         canvas.stencil_disc(blob, path[-1], rng.uniform(0.04, 0.065))
-    blob = cv2.GaussianBlur(blob, (0, 0), max(0.5, 0.012 * canvas.unit_px)).astype(np.uint8)
+    blob = as_bytes(cv2.GaussianBlur(blob, (0, 0), max(0.5, 0.012 * canvas.unit_px)))
     canvas.paint(blob, rng.choice(((52, 38, 20), (38, 30, 22), (70, 46, 16))), 0.88, 30.0)
-    gleam = cv2.bitwise_and(cv2.erode(blob, None, iterations=max(1, round(0.035 * canvas.unit_px))), _gleam(canvas, rng))
-    canvas.paint(gleam.astype(np.uint8), (206, 204, 188), 0.6)
+    gleam = cv2.bitwise_and(
+        cv2.erode(blob, None, iterations=max(1, round(0.035 * canvas.unit_px))), _gleam(canvas, rng)
+    )
+    canvas.paint(as_bytes(gleam), (206, 204, 188), 0.6)
     return blob
 
 
@@ -166,12 +179,25 @@ def _gleam(canvas: Canvas, rng: Random) -> Bytes:
     """Thin reflections of the lamps for a wet surface."""
     noise = crop("clouds", rng, (48, 64), 0.25)
     band = np.clip(1.6 - np.abs(noise) * 9, 0, 1)
-    return cv2.resize((band * 255).astype(np.uint8), canvas.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    return as_bytes(cv2.resize((band * 255).astype(np.uint8), canvas.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def _item_screw(rng: Random) -> tuple[list[Point], Color, list[Point] | None]:
     del rng
-    return [(-0.3, -0.045), (0.1, -0.045), (0.1, -0.13), (0.2, -0.13), (0.2, 0.13), (0.1, 0.13), (0.1, 0.045), (-0.3, 0.045)], (208, 178, 88), None
+    return (
+        [
+            (-0.3, -0.045),
+            (0.1, -0.045),
+            (0.1, -0.13),
+            (0.2, -0.13),
+            (0.2, 0.13),
+            (0.1, 0.13),
+            (0.1, 0.045),
+            (-0.3, 0.045),
+        ],
+        (208, 178, 88),
+        None,
+    )
 
 
 def _item_nut(rng: Random) -> tuple[list[Point], Color, list[Point] | None]:
@@ -220,7 +246,7 @@ def foreign_object(canvas: Canvas, rng: Random, at: Point, severity: float, mate
 
     shadow, body = canvas.stencil(), canvas.stencil()
     canvas.stencil_poly(shadow, placed(outline, 0.045))
-    shadow = cv2.GaussianBlur(shadow, (0, 0), max(0.6, 0.025 * canvas.unit_px)).astype(np.uint8)
+    shadow = as_bytes(cv2.GaussianBlur(shadow, (0, 0), max(0.6, 0.025 * canvas.unit_px)))
     canvas.stencil_poly(body, placed(outline))
     canvas.paint(shadow, (40, 40, 44), 0.75, tint=True)
     canvas.paint(body, color, 1.0, 45.0)
@@ -228,7 +254,7 @@ def foreign_object(canvas: Canvas, rng: Random, at: Point, severity: float, mate
         inner = canvas.stencil()
         canvas.stencil_poly(inner, placed(hole))
         canvas.paint(inner, shade(color, 0.35) if color != METAL else HOLE, 1.0, -25.0)
-    return cv2.max(shadow, body).astype(np.uint8)
+    return as_bytes(cv2.max(shadow, body))
 
 
 Defect = Callable[[Canvas, Random, Point, float, str], Bytes]

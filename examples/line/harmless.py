@@ -7,10 +7,10 @@ from collections.abc import Callable
 from random import Random
 
 import cv2
-import numpy as np
 
 from examples.line.canvas import Canvas, Color
 from examples.line.parts import Shape, circle_points, shade
+from examples.line.textures import as_bytes
 
 FLOORS: dict[str, tuple[tuple[Color, ...], float, float]] = {
     "belt": (((52, 54, 56), (40, 42, 44), (44, 62, 56), (70, 70, 72)), 0.05, 0.7),
@@ -38,14 +38,18 @@ def _spot(rng: Random, shape: Shape) -> tuple[float, float]:
 
 
 def _sticker(canvas: Canvas, rng: Random, shape: Shape) -> None:
-    """White label with bars or text."""
-    x, y = _spot(rng, shape)
+    """White label with bars, never over a bolt hole: a label must not hide a missing bolt."""
+    spots = [_spot(rng, shape) for _ in range(12)]
+    clear = [at for at in spots if all(math.dist(at, bolt) > 0.3 for bolt in shape.bolts)]
+    if not clear:
+        return
+    x, y = clear[0]
     w, h = rng.uniform(0.15, 0.22), rng.uniform(0.09, 0.13)
-    canvas.box(x - w, y - h, x + w, y + h, rng.choice(((240, 240, 236), (244, 232, 150), (220, 230, 240))), None)
+    canvas.box((x - w, y - h), (x + w, y + h), rng.choice(((240, 240, 236), (244, 232, 150), (220, 230, 240))), None)
     left = x - w + 0.03
     while left < x + w - 0.05:
         bar = rng.uniform(0.008, 0.025)
-        canvas.box(left, y - h * 0.7, left + bar, y + h * 0.35, (30, 30, 34))
+        canvas.box((left, y - h * 0.7), (left + bar, y + h * 0.35), (30, 30, 34))
         left += bar + rng.uniform(0.012, 0.03)
 
 
@@ -57,8 +61,14 @@ def _engraving(canvas: Canvas, rng: Random, shape: Shape) -> None:
     width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0]
     where = (round(float(at[0]) - width / 2), round(float(at[1])))
     cv2.putText(
-        canvas.albedo, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, rng.choice(((60, 60, 62), (228, 228, 224))),
-        max(1, round(canvas.unit_px * 0.012)), cv2.LINE_AA,
+        canvas.albedo,
+        text,
+        where,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        size,
+        rng.choice(((60, 60, 62), (228, 228, 224))),
+        max(1, round(canvas.unit_px * 0.012)),
+        cv2.LINE_AA,
     )
 
 
@@ -107,7 +117,7 @@ def _machining(canvas: Canvas, rng: Random, shape: Shape) -> None:
         arc = [(x, row + 0.12 * math.cos(x * 1.2)) for x in (-reach, -reach / 2, 0.0, reach / 2, reach)]
         canvas.stencil_path(stencil, [(c * x - s * y, s * x + c * y) for x, y in arc], 1)
         row += step
-    clipped = cv2.min(stencil, canvas.part).astype(np.uint8)
+    clipped = as_bytes(cv2.min(stencil, canvas.part))
     canvas.paint(clipped, rng.choice(((120, 120, 122), (225, 225, 225))), 0.12, -0.7)
 
 
@@ -116,7 +126,7 @@ def _dust(canvas: Canvas, rng: Random, shape: Shape) -> None:
     stencil = canvas.stencil()
     for _ in range(rng.randint(15, 40)):
         canvas.stencil_disc(stencil, _spot(rng, shape), rng.uniform(0.004, 0.009))
-    canvas.paint(cv2.min(stencil, canvas.part).astype(np.uint8), (196, 192, 184), 0.8)
+    canvas.paint(as_bytes(cv2.min(stencil, canvas.part)), (196, 192, 184), 0.8)
 
 
 Detail = Callable[[Canvas, Random, Shape], None]

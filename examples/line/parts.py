@@ -68,7 +68,7 @@ def circle_points(count: int, radius: float, start_rad: float = 0.0) -> list[Poi
     return [(radius * math.cos(start_rad + k * turn), radius * math.sin(start_rad + k * turn)) for k in range(count)]
 
 
-def _bolt(canvas: Canvas, at: Point, radius: float, style: str, turn_rad: float, color: Color, base: int) -> None:
+def _bolt(canvas: Canvas, at: Point, radius: float, *, style: str, turn_rad: float, color: Color, base: int) -> None:
     canvas.disc(at, radius * 1.5, shade(color, 0.86), base + 12)
     if style == "hex":
         corners = [(at[0] + x, at[1] + y) for x, y in circle_points(6, radius * 1.2, turn_rad)]
@@ -86,7 +86,7 @@ def _empty_hole(canvas: Canvas, at: Point, radius: float, color: Color, base: in
 
 
 def _bolts(
-    canvas: Canvas, rng: Random, spots: list[Point], radius: float, missing: frozenset[int], color: Color, base: int
+    canvas: Canvas, rng: Random, spots: list[Point], radius: float, *, missing: frozenset[int], color: Color, base: int
 ) -> None:
     style = rng.choice(("hex", "hex", "socket"))
     head = rng.choice((METAL, (150, 150, 152), (196, 180, 120), (104, 104, 108)))
@@ -95,7 +95,7 @@ def _bolts(
         if index in missing:
             _empty_hole(canvas, at, radius, color, base)
         else:
-            _bolt(canvas, at, radius, style, turn_rad, head, base)
+            _bolt(canvas, at, radius, style=style, turn_rad=turn_rad, color=head, base=base)
 
 
 def _flange(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) -> Shape:
@@ -108,7 +108,7 @@ def _flange(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) 
     canvas.disc((0, 0), bore, shade(color, 0.6), 90)
     canvas.disc((0, 0), bore * 0.86, HOLE, 8)
     spots = circle_points(count, 0.71, start)
-    _bolts(canvas, rng, spots, 0.105, missing, color, 112)
+    _bolts(canvas, rng, spots, 0.105, missing=missing, color=color, base=112)
     return Shape(tuple(spots), (1.0, 1.0), 0.5, 0.95)
 
 
@@ -116,7 +116,12 @@ def rounded(half_x: float, half_y: float, radius: float) -> list[Point]:
     """Outline of a rectangle with round corners."""
     points: list[Point] = []
     for quarter, (cx, cy) in enumerate(
-        ((half_x - radius, half_y - radius), (radius - half_x, half_y - radius), (radius - half_x, radius - half_y), (half_x - radius, radius - half_y))
+        (
+            (half_x - radius, half_y - radius),
+            (radius - half_x, half_y - radius),
+            (radius - half_x, radius - half_y),
+            (half_x - radius, radius - half_y),
+        )
     ):
         for step in range(5):
             angle = (quarter + step / 4) * math.pi / 2
@@ -138,12 +143,12 @@ def _housing(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int])
         canvas.disc((0, 0), 0.16, shade(color, 1.05), 125)
     else:
         for k in range(-2, 3):
-            canvas.box(k * 0.2 - 0.045, -0.4, k * 0.2 + 0.045, 0.4, shade(color, 1.03), 150)
+            canvas.box((k * 0.2 - 0.045, -0.4), (k * 0.2 + 0.045, 0.4), shade(color, 1.03), 150)
     x, y = half_x - 0.2, half_y - 0.2
     spots = [(x, y), (-x, y), (-x, -y), (x, -y)]
     if rng.random() < 0.4:
         spots += [(0.0, y), (0.0, -y)]
-    _bolts(canvas, rng, spots, 0.095, missing, color, 115)
+    _bolts(canvas, rng, spots, 0.095, missing=missing, color=color, base=115)
     return Shape(tuple(spots), (half_x, half_y), 0.48, 0.9, square=True)
 
 
@@ -181,17 +186,23 @@ def _gear(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) ->
             canvas.disc(at, 0.12, shade(color, 0.5), 40)
     bore = rng.uniform(0.15, 0.2)
     canvas.disc((0, 0), bore, HOLE, 8)
-    canvas.box(-0.05, -bore - 0.06, 0.05, 0.0, HOLE, 8)
+    canvas.box((-0.05, -bore - 0.06), (0.05, 0.0), HOLE, 8)
     return Shape((), (1.0, 1.0), 0.36, 0.9)
 
 
 def _valve(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) -> Shape:
     pipe = rng.uniform(0.26, 0.34)
-    for gain, share, level in ((0.72, 1.0, 60), (0.85, 0.85, 78), (0.95, 0.66, 92), (1.02, 0.44, 100), (1.06, 0.2, 104)):
-        canvas.box(-1.3, -pipe * share, 1.3, pipe * share, shade(color, gain), level)
+    for gain, share, level in (
+        (0.72, 1.0, 60),
+        (0.85, 0.85, 78),
+        (0.95, 0.66, 92),
+        (1.02, 0.44, 100),
+        (1.06, 0.2, 104),
+    ):
+        canvas.box((-1.3, -pipe * share), (1.3, pipe * share), shade(color, gain), level)
     for side in (-1, 1):
-        canvas.box(side * 0.98 - 0.08, -0.52, side * 0.98 + 0.08, 0.52, shade(color, 0.94), 125)
-        canvas.box(side * 1.16 - 0.07, -0.52, side * 1.16 + 0.07, 0.52, shade(color, 0.86), 118)
+        canvas.box((side * 0.98 - 0.08, -0.52), (side * 0.98 + 0.08, 0.52), shade(color, 0.94), 125)
+        canvas.box((side * 1.16 - 0.07, -0.52), (side * 1.16 + 0.07, 0.52), shade(color, 0.86), 118)
     canvas.disc((0, 0), 0.8, shade(color, 0.82), 100)
     canvas.disc((0, 0), 0.76, color, 122)
     canvas.disc((0, 0), 0.32, shade(color, 1.06), 160)
@@ -205,13 +216,13 @@ def _valve(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) -
         canvas.disc((0, 0), 0.14, METAL, 205)
         canvas.disc((0, 0), 0.05, shade(METAL, 0.6), 190)
     spots = circle_points(rng.choice((4, 6)), 0.56, rng.uniform(0, math.pi))
-    _bolts(canvas, rng, spots, 0.1, missing, color, 122)
+    _bolts(canvas, rng, spots, 0.1, missing=missing, color=color, base=122)
     return Shape(tuple(spots), (1.3, 0.8), 0.34, 0.76)
 
 
 def _sheet(canvas: Canvas, rng: Random, color: Color, missing: frozenset[int]) -> Shape:
     del rng, missing
-    canvas.box(-4, -4, 4, 4, color, 115)
+    canvas.box((-4, -4), (4, 4), color, 115)
     return Shape((), (1.5, 1.1), 0.1, 1.2)
 
 

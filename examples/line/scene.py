@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import cv2
@@ -16,7 +16,7 @@ from examples.line.camera import Light
 from examples.line.canvas import Blueprint, Canvas, Pose
 from examples.line.faults import BACKGROUNDS, FAULTS, MATERIALS, PARTS, possible
 from examples.line.parts import DRAW, FINISHES, Shape
-from examples.line.textures import Bytes, crop
+from examples.line.textures import Bytes, as_bytes, crop
 
 PLACES: dict[str, tuple[float, float]] = {
     "on the right": (0.0, 0.5),
@@ -48,6 +48,7 @@ class SceneSpec:
 
     ``places`` pairs a fault id with its location in words. ``severity`` is 0 (just visible) .. 1. ``motion`` is the length of the
     motion blur over the picture's width, ``noise`` the sensor noise in grey levels. ``shift`` is in part units.
+    Scenes with the same ``site`` and background stand on the same floor with the same corner marks.
     """
 
     part: str
@@ -56,7 +57,7 @@ class SceneSpec:
     faults: frozenset[str] = frozenset()
     places: tuple[tuple[str, str], ...] = ()
     severity: float = 0.6
-    light: Light = Light()
+    light: Light = field(default_factory=Light)
     motion: float = 0.0
     noise: float = 3.0
     shift: tuple[float, float] = (0.0, 0.0)
@@ -64,6 +65,7 @@ class SceneSpec:
     zoom: float = 1.0
     details: frozenset[str] = frozenset()
     seed: int = 0
+    site: int = 0
 
     def place(self, fault_id: str) -> str:
         """Location words of a fault; empty when it has none."""
@@ -114,7 +116,9 @@ def sample_spec(
         if all(possible(fault, p, m) for fault in wanted or ())
     ]
     if not pairs:
-        raise ValueError(f"no part can show {sorted(wanted or ())} together on {part or 'any part'}; choose fewer faults or another part")
+        raise ValueError(
+            f"no part can show {sorted(wanted or ())} together on {part or 'any part'}; choose fewer faults or another part"
+        )
     chosen = random.choice(sorted({p for p, _ in pairs}))
     material = random.choice([m for p, m in pairs if p == chosen])
     if wanted is None:
@@ -140,6 +144,7 @@ def sample_spec(
         zoom=random.uniform(0.86, 1.14),
         details=frozenset(random.sample(harmless.HARMLESS, random.choice((0, 0, 1, 1, 2, 3)))),
         seed=random.getrandbits(48),
+        site=random.getrandbits(48),
     )
 
 
@@ -190,14 +195,14 @@ def _seat(spec: SceneSpec, pose: Pose, size: tuple[int, int]) -> Bytes:
     """The silhouette that the part would have at a pose."""
     canvas = Canvas(size[0], size[1], (0, 0, 0), pose)
     DRAW[spec.part](canvas, _stream(spec, "part"), (0, 0, 0), frozenset())
-    return cv2.compare(canvas.level, 30, cv2.CMP_NE).astype(np.uint8)
+    return as_bytes(cv2.compare(canvas.level, 30, cv2.CMP_NE))
 
 
 def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
     """Floor, marks, part and the details that belong to the part. Returns the shape and the part's silhouette."""
     look = FINISHES[spec.material]
     colors, strength, span = harmless.FLOORS[spec.background]
-    floor = _stream(spec, "floor")
+    floor = Random(f"{spec.site}/floor")
     cv2.rectangle(canvas.albedo, (0, 0), canvas.shape[::-1], floor.choice(colors), -1)
     canvas.texture = 1 + strength * crop(spec.background, floor, canvas.shape, span)
     shape = _shape(spec)
@@ -206,20 +211,20 @@ def _draw_solids(spec: SceneSpec, canvas: Canvas) -> tuple[Shape, Bytes]:
     canvas.pose = _seated(spec, canvas.pose).moved(*_misalignment(spec))
     before = canvas.level.copy()
     DRAW[spec.part](canvas, _stream(spec, "part"), look.color, _missing(spec, shape))
-    silhouette = cv2.compare(canvas.level, before, cv2.CMP_NE).astype(np.uint8)
+    silhouette = as_bytes(cv2.compare(canvas.level, before, cv2.CMP_NE))
     surface = _stream(spec, "surface")
     fine = crop(look.grain, surface, canvas.shape, 0.8, centre=True)
     cv2.copyTo(1 + look.strength * fine, silhouette, canvas.texture)
     for name, draw in harmless.DRAWN.items():
         if name in spec.details:
             draw(canvas, _stream(spec, name), shape)
-    canvas.part = cv2.bitwise_and(silhouette, cv2.compare(canvas.level, 20, cv2.CMP_GT)).astype(np.uint8)
+    canvas.part = as_bytes(cv2.bitwise_and(silhouette, cv2.compare(canvas.level, 20, cv2.CMP_GT)))
     return shape, silhouette
 
 
 def _grown(mask: Bytes, reach_px: int) -> Bytes:
     size = 2 * reach_px + 1
-    return cv2.dilate(mask, np.ones((size, size), np.uint8)).astype(np.uint8, copy=False)
+    return as_bytes(cv2.dilate(mask, np.ones((size, size), np.uint8)))
 
 
 def _solid_masks(spec: SceneSpec, canvas: Canvas, nominal: Pose, shape: Shape, silhouette: Bytes) -> dict[str, Bytes]:
@@ -232,7 +237,7 @@ def _solid_masks(spec: SceneSpec, canvas: Canvas, nominal: Pose, shape: Shape, s
     if "misaligned_part" in spec.faults:
         seat = _seat(spec, _seated(spec, nominal), (canvas.shape[1], canvas.shape[0]))
         shadows = round(0.035 * min(canvas.shape))
-        masks["misaligned_part"] = _grown(cv2.max(silhouette, seat).astype(np.uint8), shadows)
+        masks["misaligned_part"] = _grown(as_bytes(cv2.max(silhouette, seat)), shadows)
     return masks
 
 
@@ -262,7 +267,9 @@ def render(spec: SceneSpec, width: int = 640, height: int = 480) -> Scene:
     canvas.settle()
     masks |= _draw_surface(spec, canvas, shape)
     look = FINISHES[spec.material]
-    image = camera.expose(canvas, spec.light, look.gloss, _stream(spec, "shadow"), shadow_band="shadow_band" in spec.details)
+    image = camera.expose(
+        canvas, spec.light, look.gloss, _stream(spec, "shadow"), shadow_band="shadow_band" in spec.details
+    )
     if "blocked_lens" in spec.faults:
         image, masks["blocked_lens"] = camera.blocked_lens(
             image, _stream(spec, "blocked_lens"), spec.place("blocked_lens"), spec.severity

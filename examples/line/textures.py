@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from random import Random
+from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Gray = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -15,9 +17,19 @@ Bytes = NDArray[np.uint8]
 _TILE_PX = 768
 
 
+def as_gray(values: ArrayLike) -> Gray:
+    """The same values as float32, copied only when they are of another type."""
+    return cast("Gray", np.asarray(values, dtype=np.float32))
+
+
+def as_bytes(values: ArrayLike) -> Bytes:
+    """The same values as uint8, copied only when they are of another type."""
+    return cast("Bytes", np.asarray(values, dtype=np.uint8))
+
+
 def _unit(tile: NDArray[np.float32]) -> Gray:
     """Shift and scale to mean 0 and standard deviation 1."""
-    return ((tile - tile.mean()) / (tile.std() + 1e-6)).astype(np.float32)
+    return as_gray((tile - tile.mean()) / (tile.std() + 1e-6))
 
 
 def _white(seed: int, px: int = _TILE_PX) -> Gray:
@@ -58,7 +70,7 @@ def _mesh() -> Gray:
     axis = np.arange(_TILE_PX)
     wire = np.maximum(0, np.cos(axis * 2 * np.pi / 48)) ** 4
     woven = np.maximum(wire[None, :], wire[:, None]).astype(np.float32)
-    return (woven * 2.2 - 1.4 + 0.12 * _speckle(31, 1.5)).astype(np.float32)
+    return as_gray(woven * 2.2 - 1.4 + 0.12 * _speckle(31, 1.5))
 
 
 def _plate() -> Gray:
@@ -68,27 +80,27 @@ def _plate() -> Gray:
         for x in range(48, _TILE_PX, 96):
             cv2.circle(tile, (x, y), 10, -4.5, -1)
             cv2.circle(tile, (x, y), 12, 1.5, 1)
-    return cv2.GaussianBlur(tile, (0, 0), 0.8)
+    return as_gray(cv2.GaussianBlur(tile, (0, 0), 0.8))
 
 
 def _ribbed() -> Gray:
     """Plastic tray: wide soft ribs."""
     axis = np.arange(_TILE_PX)
     rib = np.tanh(3 * np.cos(axis * 2 * np.pi / 64)).astype(np.float32)
-    return (rib[None, :] * np.ones((_TILE_PX, 1), np.float32) + 0.2 * _speckle(51, 1.2)).astype(np.float32)
+    return as_gray(rib[None, :] * np.ones((_TILE_PX, 1), np.float32) + 0.2 * _speckle(51, 1.2))
 
 
 def _woven() -> Gray:
     """Rubber belt: fine diagonal weave over soft wear."""
     y, x = np.mgrid[0:_TILE_PX, 0:_TILE_PX].astype(np.float32)
     weave = np.sin((x + y) * 2 * np.pi / 12) * np.sin((x - y) * 2 * np.pi / 12)
-    return (0.7 * weave + 0.6 * _clouds() + 0.5 * _speckle(61, 0.9)).astype(np.float32)
+    return as_gray(0.7 * weave + 0.6 * _clouds() + 0.5 * _speckle(61, 0.9))
 
 
 @cache
 def grain(kind: str) -> Gray:
     """The named surface texture, float32 (768, 768), about unit contrast. Raises KeyError for an unknown kind."""
-    made = {
+    made: dict[str, Callable[[], Gray]] = {
         "clouds": _clouds,
         "brushed": lambda: _streaks(11),
         "turned": lambda: _turned(12),
@@ -100,7 +112,7 @@ def grain(kind: str) -> Gray:
         "mesh": _mesh,
         "tray": _ribbed,
     }
-    return made[kind]().astype(np.float32)
+    return as_gray(made[kind]())
 
 
 @cache
@@ -108,7 +120,7 @@ def _halved(kind: str, times: int) -> Gray:
     """A texture at 1/2, 1/4 ... of its size, so that small pictures need not shrink the full tile each time."""
     tile = grain(kind)
     size = tile.shape[0] >> times
-    return cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    return as_gray(cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA))
 
 
 def crop(kind: str, rng: Random, shape: tuple[int, int], span: float, *, centre: bool = False) -> Gray:
@@ -127,7 +139,7 @@ def crop(kind: str, rng: Random, shape: tuple[int, int], span: float, *, centre:
     left, top = (0.5, 0.5) if centre else (rng.random(), rng.random())
     x, y = int(left * (size - wide)), int(top * (size - tall))
     piece = tile[y : y + tall, x : x + wide]
-    return cv2.resize(piece, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32, copy=False)
+    return as_gray(cv2.resize(piece, (columns, rows), interpolation=cv2.INTER_LINEAR))
 
 
 @cache
