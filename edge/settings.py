@@ -150,18 +150,49 @@ class RuleSettings(Section):
 
 
 class AlarmSettings(Section):
-    """How a fault becomes an alarm; without an operator action it is an event, not an alarm (ISA-18.2)."""
+    """How a fault becomes an alarm; without an operator action it is an event, not an alarm (ISA-18.2). See docs/alarm.md."""
 
-    severity: int = Field(ge=1, le=1000, description="1 to 1000; 801 and above is critical")
+    severity: int = Field(ge=1, le=1000, description="1 to 1000; 401 is medium, 601 high, 801 critical")
     message: str = Field(min_length=1, description="what the operator reads")
     operator_action: str = Field(min_length=1, description="what the operator is to do about it")
     consequence: str = Field(min_length=1, description="what happens if nobody does it")
     on_delay_ms: NotNegative = Field(
-        default=0.0, description="the fault must last so long before the alarm is raised, ms"
+        default=0.0, description="the fault must last so long, of known time, before the alarm is raised, ms"
     )
     off_delay_ms: NotNegative = Field(
-        default=1000.0, description="the fault must be gone so long before the alarm returns, ms"
+        default=1000.0, description="the fault must be gone so long, of known time, before the alarm returns, ms"
     )
+    n_of_m: tuple[int, int] = Field(
+        default=(1, 1), description="[n, m]: the fault counts when n of its last m known verdicts say so"
+    )
+    latching: bool = Field(default=False, description="a returned alarm stays until it is acknowledged and reset")
+    auto_ack: bool = Field(default=False, description="an alarm that returns needs no acknowledgement")
+    re_alarm_s: NotNegative = Field(
+        default=0.0,
+        description="an acknowledged alarm that still stands is annunciated again after so long, s; 0: never",
+    )
+    max_shelve_s: NotNegative = Field(
+        default=28800.0, description="longest time that an operator may shelve it, s; 0: may not be shelved"
+    )
+    chatter_shelve_s: NotNegative = Field(
+        default=0.0, description="shelve it for so long when it chatters (3 times in a minute), s; 0: only mark it"
+    )
+    group: Identifier | None = Field(
+        default=None, description="alarms of one group mark which of them came first (first-out); none: no group"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AlarmSettings:
+        n, m = self.n_of_m
+        if not 1 <= n <= m <= 1000:
+            raise ValueError(f"n_of_m {list(self.n_of_m)} must be 1 <= n <= m <= 1000")
+        if self.latching and self.auto_ack:
+            raise ValueError("latching and auto_ack exclude each other: choose one")
+        if self.chatter_shelve_s > self.max_shelve_s:
+            raise ValueError(
+                f"chatter_shelve_s {self.chatter_shelve_s} is longer than max_shelve_s {self.max_shelve_s}"
+            )
+        return self
 
 
 class FaultSettings(Section):
@@ -207,7 +238,8 @@ class PublishSettings(Section):
         default=0.02, description="and only when the score moved by so much since the last one"
     )
     flags: Literal["change", "frame"] = Field(
-        default="change", description="publish a flag when its verdict or quality changes, or with every frame (test benches, replays)"
+        default="change",
+        description="publish a flag when its verdict or quality changes, or with every frame (test benches, replays)",
     )
     flag_repeat_s: NotNegative = Field(
         default=0.0, description="repeat an unchanged flag after so long, s; 0: only on change"
