@@ -92,7 +92,7 @@ def dent(canvas: Canvas, rng: Random, at: Point, severity: float, material: str)
     for k in range(1 + (severity > 0.75)):
         spot = at if k == 0 else (at[0] + rng.uniform(-0.3, 0.3), at[1] + rng.uniform(-0.3, 0.3))
         radius = (0.17 + 0.13 * severity) * (1.0 if k == 0 else 0.6)
-        window = canvas.window(spot, radius * 1.5)
+        window = canvas.window(spot, radius * 2.0)
         if window is None:
             continue
         d = canvas.distance(spot, radius, window)
@@ -103,7 +103,7 @@ def dent(canvas: Canvas, rng: Random, at: Point, severity: float, material: str)
         canvas.relief[window] += bowl * inside * (88 + 50 * severity)
         scuff = np.clip(1 - d / 0.8, 0, 1) * inside * 0.22
         canvas.albedo[window] = (canvas.albedo[window] * (1 - scuff[..., None])).astype(np.uint8)
-        total[window] |= ((d < 1.3) & (inside > 0)).astype(np.uint8) * np.uint8(255)
+        total[window] |= ((d < 1.45) & (inside > 0)).astype(np.uint8) * np.uint8(255)
     return total
 
 

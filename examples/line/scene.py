@@ -94,10 +94,10 @@ def _place_for(fault_id: str, random: Random) -> str:
 
 
 def _draw_faults(random: Random, part: str, material: str) -> frozenset[str]:
-    """One fault mostly, two or three at times; camera faults are rarer companions."""
+    """One fault mostly, two or three at times; camera faults come alone, because they could hide another."""
     choices = [fault for fault in FAULTS if possible(fault, part, material)]
     count = random.choices((1, 2, 3), (0.74, 0.2, 0.06))[0]
-    return frozenset(random.sample(choices, count))
+    return frozenset(random.sample([f for f in choices if count == 1 or not FAULTS[f].camera], count))
 
 
 def sample_spec(
