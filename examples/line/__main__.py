@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw.add_argument("--only", action="append", default=[], help="a fault, or 'normal'; may be repeated")
     chosen = parser.parse_args(arguments)
     picture = sheet(chosen.seed, chosen.columns, chosen.size, chosen.only)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 78] if chosen.out.endswith((".jpg", ".jpeg")) else []
+    options = [cv2.IMWRITE_JPEG_QUALITY, 72] if chosen.out.endswith((".jpg", ".jpeg")) else []
     if not cv2.imwrite(chosen.out, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
         print(
             f"cannot write {chosen.out}: the folder must exist and the name must end in .png or .jpg", file=sys.stderr
