@@ -26,6 +26,8 @@ import cv2  # here and not above: the limit above must be in the environment fir
 cv2.setNumThreads(1)  # the inference worker owns one core; OpenCV's pool would fight ONNX Runtime for the others
 
 _MAX_DCT_REDUCTION: Final = 8
+# Where averaging areas begins to beat four-tap bicubic; 1.0 .. 1.7 were measured over 8 target sizes and 3 resolutions.
+_AREA_FROM_RATIO: Final = 1.35
 
 
 class Preprocessor:
@@ -52,14 +54,18 @@ class Preprocessor:
     def fit(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A decoded picture uint8 [any height, any width, 3] to the tensor uint8 [1, height, width, 3].
 
-        Shrinking averages areas (after DCT scaling it is within 0.7/255 of the antialiased bicubic filter that the checkpoints were trained
-        with, at a fraction of its cost); enlarging is bicubic.
+        Each axis that shrinks much averages areas, the rest is bicubic: on photographs the mean difference from the antialiased bicubic
+        filter that the checkpoints were trained with is 0.3 to 0.6 of 255, DCT scaling included, at a fraction of its cost.
         """
         height, width = self.spec.height, self.spec.width
         if self.spec.resize == "centre_crop":
             rgb = _centre_crop(rgb, height, width)
-        smaller = (min(width, rgb.shape[1]), min(height, rgb.shape[0]))
-        rgb = _resize(_resize(rgb, smaller, cv2.INTER_AREA), (width, height), cv2.INTER_CUBIC)
+        rows, columns = rgb.shape[:2]
+        averaged = (
+            width if columns >= _AREA_FROM_RATIO * width else columns,
+            height if rows >= _AREA_FROM_RATIO * height else rows,
+        )
+        rgb = _resize(_resize(rgb, averaged, cv2.INTER_AREA), (width, height), cv2.INTER_CUBIC)
         return np.ascontiguousarray(rgb)[np.newaxis]
 
 
