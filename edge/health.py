@@ -47,6 +47,15 @@ def percentile(ordered: list[int], share: float) -> int:
     return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * round(share * 10_000) // 10_000) - 1))]
 
 
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Since receipt of a camera's newest frame, ns; None: never yet."""
+
+    arrived: int | None
+    judged: int | None
+    in_budget: int | None
+
+
 @dataclass(slots=True)
 class _Camera:
     budget_ns: int
@@ -60,6 +69,7 @@ class _Camera:
     stages: dict[str, Samples] = field(default_factory=lambda: {stage: Samples() for stage in STAGES})
     last_received_ns: int | None = None
     interval_ns: float = 0.0  # estimate; 0 until two frames came
+    judged_ns: int | None = None  # receipt of the newest frame that got a verdict
     in_budget_ns: int | None = None  # receipt of the newest frame whose verdict was in budget
     blind_ns: int = 0
     counted_ns: int = 0  # up to here blind_ns is complete
@@ -128,6 +138,7 @@ class Health:
         with self._lock:
             entry = self._cameras[frame.camera]
             entry.verdicts += 1
+            entry.judged_ns = max(frame.received_ns, entry.judged_ns or 0)
             entry.latency.add(published - frame.received_ns)
             for stage, begin, end in zip(STAGES, marks, marks[1:], strict=False):
                 entry.stages[stage].add(end - begin)
@@ -158,10 +169,21 @@ class Health:
             counts = self._sensors[sensor].rejected if sensor is not None else self._rejected
             counts[reason] += 1
 
-    def age_ns(self, camera: str, now_ns: int) -> int | None:
-        """Since the camera's newest frame was received; None before the first."""
+    def ages_ns(self, camera: str, now_ns: int) -> Ages:
+        """How old a camera's newest frame is, its newest that was judged, and its newest that was judged in budget."""
         with self._lock:
-            last = self._cameras[camera].last_received_ns
+            entry = self._cameras[camera]
+            return Ages(
+                *(
+                    None if since is None else max(0, now_ns - since)
+                    for since in (entry.last_received_ns, entry.judged_ns, entry.in_budget_ns)
+                )
+            )
+
+    def sensor_age_ns(self, sensor: str, now_ns: int) -> int | None:
+        """Since the sensor's newest accepted value; None before the first."""
+        with self._lock:
+            last = self._sensors[sensor].last_received_ns
         return None if last is None else max(0, now_ns - last)
 
     def cameras(self, now_ns: int) -> dict[str, CameraHealth]:

@@ -69,6 +69,8 @@ class Link:
     Args:
         settings: where and how.
         version: ``5`` or ``3.1.1``.
+        probe: only find out whether the broker speaks version 5, and leave again. Such a CONNECT carries no properties: MQTT 3.1.1
+            brokers that take them for part of the client id (amqtt) wait for more bytes instead of refusing.
         client_id: our name on the broker.
         subscriptions: asked for as soon as the broker accepts us.
         will: what the broker publishes when we vanish.
@@ -86,6 +88,7 @@ class Link:
         settings: BrokerSettings,
         *,
         version: str,
+        probe: bool,
         client_id: str,
         subscriptions: Sequence[Subscription],
         will: Outgoing | None,
@@ -96,6 +99,7 @@ class Link:
     ) -> None:
         self._settings = settings
         self._five = version == "5"
+        self._probe = probe
         self._subscriptions = subscriptions
         self._wake_fd = wake_fd
         self._events = events
@@ -106,6 +110,7 @@ class Link:
         self._poller = select.poll()
         self.end: str | None = None  # why the broker or the network ended it, once it did
         self.answered = False  # the broker sent a CONNACK
+        self.proved_5 = False  # the probe was answered well
         self._client = self._fresh_client(version, client_id, will)
 
     def connect(self) -> None:
@@ -117,9 +122,10 @@ class Link:
         """
         settings, client = self._settings, self._client
         if self._five:
-            properties = _empty(PacketTypes.CONNECT)
-            properties.MaximumPacketSize = settings.max_packet_bytes
-            properties.SessionExpiryInterval = 0
+            properties = None if self._probe else _empty(PacketTypes.CONNECT)
+            if properties is not None:
+                properties.MaximumPacketSize = settings.max_packet_bytes
+                properties.SessionExpiryInterval = 0
             client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=True, properties=properties)
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
@@ -198,7 +204,7 @@ class Link:
             client.tls_set_context(tls_context(settings.tls))
         if settings.username is not None:
             client.username_pw_set(settings.username, password(settings))
-        if will is not None:
+        if will is not None and not self._probe:
             properties = self._properties(will, PacketTypes.WILLMESSAGE)
             client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
         return client
@@ -230,6 +236,10 @@ class Link:
         self.answered = True
         if reason.is_failure:
             self.end = f"the broker refused us: {reason}"
+            return
+        if self._probe:
+            self.proved_5 = True
+            client.disconnect()
             return
         default_in_flight = MAX_IN_FLIGHT if self._five else IN_FLIGHT_311
         limits = Limits(

@@ -100,7 +100,7 @@ class Connection:
 
         self._versions = _VERSIONS[settings.protocol]  # from here on the network thread's own
         self._version = self._versions[0]
-        self._spoke_5 = False
+        self._proved_5 = settings.protocol == "5"  # auto asks first, see Link
         self._leaving = False
         self._raised: set[tuple[str, type[Exception]]] = set()
 
@@ -196,6 +196,9 @@ class Connection:
         while not self._stopping.is_set():
             began_ns = self._monotonic_ns()
             link, reason = self._one_link()
+            if link is not None and link.proved_5:
+                self._proved_5 = True
+                continue
             self._went_down(reason)
             lived_s = (self._monotonic_ns() - began_ns) / 1e9
             failures = 0 if lived_s >= STABLE_S else failures + 1
@@ -219,7 +222,7 @@ class Connection:
         if self._version == "3.1.1":
             self._version = self._versions[0]
             return False
-        if "3.1.1" not in self._versions or self._spoke_5 or link is None or link.end is None:
+        if "3.1.1" not in self._versions or self._proved_5 or link is None or link.end is None:
             return False  # not allowed, not needed, or the broker was never reached
         if link.answered and WRONG_VERSION not in link.end:
             return False  # refused for another reason
@@ -261,6 +264,7 @@ class Connection:
         return Link(
             self._settings,
             version=self._version,
+            probe=self._version == "5" and not self._proved_5,
             client_id=self._client_id,
             subscriptions=self._subscriptions,
             will=self._will,
@@ -298,7 +302,6 @@ class Connection:
             raise LinkBrokenError("the broker does not take our goodbye")
 
     def _went_up(self, limits: Limits) -> None:
-        self._spoke_5 = self._spoke_5 or self._version == "5"
         with self._lock:
             self._counts["connects"] += 1
             self._limits, self._refused = limits, None

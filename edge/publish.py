@@ -12,9 +12,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.messages import Alarm, Event, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
-from edge.mqtt import Outgoing
 
 JSON = "application/json"
 FLAG_EXPIRY_S = 10

@@ -27,7 +27,7 @@ class Grant:
     detail: str
 
 
-def make_realtime(thread_ids: Iterable[int] = ()) -> Grant:
+def make_realtime(thread_ids: Iterable[int] = (), priority: int = FIFO_PRIORITY) -> Grant:
     """Give some threads of this process, by default the calling one, SCHED_FIFO; else a better nice value; else nothing.
 
     Threads that a FIFO thread starts inherit it, so an engine loaded on the inference thread after this call has its pool covered; a pool
@@ -36,10 +36,10 @@ def make_realtime(thread_ids: Iterable[int] = ()) -> Grant:
     ids = list(thread_ids) or [threading.get_native_id()]
     try:
         for thread_id in ids:
-            os.sched_setscheduler(thread_id, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+            os.sched_setscheduler(thread_id, os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         return _make_nice(ids)
-    return Grant("fifo", FIFO_PRIORITY, "SCHED_FIFO granted")
+    return Grant("fifo", priority, "SCHED_FIFO granted")
 
 
 def native_thread_ids() -> frozenset[int]:

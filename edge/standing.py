@@ -1,0 +1,133 @@
+"""The alarms that a site has: those of its faults, and those that the daemon brings along about its own eyes and ears.
+
+Pure. A system alarm's condition is evidence like any other, so missing data, delays and acknowledgement work the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge.alarm_state import AlarmSpec
+from edge.annunciator import AlarmEntry, Ne107
+from edge.channel import ChannelSpec
+from edge.frame import Evidence, Quality, Verdict
+from edge.settings import AlarmSettings, Site
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+class Concern(StrEnum):
+    """What a system alarm is about; the second part of its id."""
+
+    SILENT = "silent"  # a camera without usable frames, or a sensor without values
+    LATE = "late"  # frames come, but no verdict is in budget
+
+
+@dataclass(frozen=True, slots=True)
+class SystemAlarm:
+    """Texts and severity of one kind of system alarm; `{id}` is the camera or sensor."""
+
+    severity: int
+    ne107: Ne107
+    message: str
+    operator_action: str
+    consequence: str
+
+
+CAMERA_ALARMS = {
+    Concern.SILENT: SystemAlarm(
+        severity=700,
+        ne107="F",
+        message="Camera {id} gives no usable picture",
+        operator_action="Check the camera, its power and network, and the lens; watch the asset by other means until it is back",
+        consequence="Faults that only this camera shows stay unseen",
+    ),
+    Concern.LATE: SystemAlarm(
+        severity=500,
+        ne107="S",
+        message="Verdicts of camera {id} miss their deadline",
+        operator_action="Lower the camera's frame rate or free the processor; see the heartbeat's stages for where the time goes",
+        consequence="Faults are flagged later than the plant was designed for",
+    ),
+}
+SENSOR_ALARMS = {
+    Concern.SILENT: SystemAlarm(
+        severity=500,
+        ne107="S",
+        message="Sensor {id} gives no values",
+        operator_action="Check the sensor and its gateway",
+        consequence="Rules on this sensor can neither show a fault nor its absence",
+    )
+}
+
+
+def alarm_id(source: str, concern: Concern) -> str:
+    """Id of a system alarm, e.g. ``cam1-silent``."""
+    return f"{source}-{concern.value}"
+
+
+def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]:
+    """Every alarm of a site; a fault that is not armed has none."""
+    entries = [_process(channel, channel.alarm) for channel in channels if channel.alarm is not None and channel.armed]
+    for camera in site.cameras:
+        entries += [_system(camera.id, concern, kind, camera=camera.id) for concern, kind in CAMERA_ALARMS.items()]
+    for sensor in site.sensors:
+        entries += [_system(sensor.id, concern, kind, camera=None) for concern, kind in SENSOR_ALARMS.items()]
+    return entries
+
+
+def silence(age_ns: int | None, uptime_ns: int, stale_after_ns: int) -> Evidence:
+    """Whether a source is silent: so long since it last gave something usable; None: never yet, so the uptime counts."""
+    silent_ns = uptime_ns if age_ns is None else age_ns
+    if silent_ns > stale_after_ns:
+        return Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+    if age_ns is None:
+        return Evidence(Verdict.UNKNOWN, None, Quality.UNCERTAIN)
+    return Evidence(Verdict.OK, 0.0, Quality.GOOD)
+
+
+def lateness(arrived_age_ns: int | None, in_budget_age_ns: int | None, uptime_ns: int, stale_after_ns: int) -> Evidence:
+    """Whether frames arrive while none is judged in budget; without frames nothing is known of it."""
+    if arrived_age_ns is None or arrived_age_ns > stale_after_ns:
+        return Evidence(Verdict.UNKNOWN, None, Quality.STALE)
+    return silence(in_budget_age_ns, uptime_ns, stale_after_ns)
+
+
+def _process(channel: ChannelSpec, alarm: AlarmSettings) -> AlarmEntry:
+    return AlarmEntry(
+        spec=AlarmSpec(
+            id=channel.id,
+            severity=alarm.severity,
+            on_delay_ns=round(alarm.on_delay_ms * NS_PER_MS),
+            off_delay_ns=round(alarm.off_delay_ms * NS_PER_MS),
+            n=alarm.n_of_m[0],
+            m=alarm.n_of_m[1],
+            latching=alarm.latching,
+            auto_ack=alarm.auto_ack,
+            re_alarm_ns=round(alarm.re_alarm_s * NS_PER_S),
+            max_shelve_ns=round(alarm.max_shelve_s * NS_PER_S),
+            chatter_shelve_ns=round(alarm.chatter_shelve_s * NS_PER_S),
+        ),
+        kind="process",
+        message=alarm.message,
+        operator_action=alarm.operator_action,
+        consequence=alarm.consequence,
+        camera=channel.camera,
+        threshold=channel.fault.threshold if channel.fault else None,
+    )
+
+
+def _system(source: str, concern: Concern, kind: SystemAlarm, camera: str | None) -> AlarmEntry:
+    return AlarmEntry(
+        spec=AlarmSpec(id=alarm_id(source, concern), severity=kind.severity),
+        kind="system",
+        message=kind.message.format(id=source),
+        operator_action=kind.operator_action,
+        consequence=kind.consequence,
+        camera=camera,
+        threshold=None,
+        ne107=kind.ne107,
+    )

@@ -1,0 +1,199 @@
+"""The inference thread: frames by earliest deadline, and between them readings, commands, timers and reports.
+
+Everything that decides or speaks happens here, on one thread, so verdicts, alarms and messages need no locks and come in one order. The
+network threads only leave things in the slots and the inbox. `turn` is one round and takes no clock of its own, so tests drive it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edge.annunciator import Annunciator
+from edge.channel import Channel
+from edge.clock import Clock
+from edge.command import NODE_VERBS, CommandDesk, Request
+from edge.envelope import Incoming
+from edge.errors import RejectedInput
+from edge.frame import Evidence, Frame, Reading
+from edge.health import Health
+from edge.messages import Reply
+from edge.path import FramePath
+from edge.publish import Publisher
+from edge.report import Reporter
+from edge.rules import Rule
+from edge.settings import Site
+from edge.standing import Concern, alarm_id, lateness, silence
+
+TICK_NS = 50_000_000
+MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
+MAX_COMMANDS = 256
+NS_PER_MS = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Inbox:
+    """What the network threads leave for the inference thread; bounded, the oldest give way and are counted."""
+
+    readings: deque[Reading] = field(default_factory=lambda: deque(maxlen=MAX_READINGS))
+    commands: deque[Incoming] = field(default_factory=lambda: deque(maxlen=MAX_COMMANDS))
+    reconnected: bool = False
+    overflow: int = 0
+
+    def put_reading(self, reading: Reading) -> None:
+        """Leave a sensor value."""
+        self.overflow += len(self.readings) == MAX_READINGS
+        self.readings.append(reading)
+
+    def put_command(self, incoming: Incoming) -> None:
+        """Leave a command."""
+        self.overflow += len(self.commands) == MAX_COMMANDS
+        self.commands.append(incoming)
+
+    def take_readings(self) -> Iterator[Reading]:
+        """What is there now, oldest first."""
+        for _ in range(len(self.readings)):
+            yield self.readings.popleft()
+
+
+class Worker:
+    """One round after another over everything that happened.
+
+    Args:
+        site: cameras and sensors with their stale times.
+        clock: the two clocks.
+        path: takes frames to flags.
+        channels: every flag channel.
+        rules: the sensor rules by id.
+        annunciator: the alarms.
+        publisher: where messages go.
+        health: the ledger.
+        reporter: heartbeat, state and meta.
+        inbox: what the network threads leave.
+    """
+
+    def __init__(
+        self,
+        *,
+        site: Site,
+        clock: Clock,
+        path: FramePath,
+        channels: Sequence[Channel],
+        rules: Mapping[str, Rule],
+        annunciator: Annunciator,
+        publisher: Publisher,
+        health: Health,
+        reporter: Reporter,
+        inbox: Inbox,
+    ) -> None:
+        self._site = site
+        self._clock = clock
+        self._path = path
+        self._channels = tuple(channels)
+        self._rules_of: dict[str, list[Rule]] = {}
+        for rule in rules.values():
+            self._rules_of.setdefault(rule.spec.sensor, []).append(rule)
+        self._annunciator = annunciator
+        self._publisher = publisher
+        self._health = health
+        self._reporter = reporter
+        self._inbox = inbox
+        self._desk = CommandDesk()
+        self._started_ns = clock.monotonic_ns()
+        self._next_tick_ns = self._started_ns
+        self._sampled: dict[str, Evidence] = {}
+
+    def turn(self, frame: Frame | None) -> None:
+        """Take one frame, if there is one, to its flags; then whatever else is due."""
+        if frame is not None:
+            self._frame(frame)
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._next_tick_ns or self._inbox.commands or self._inbox.reconnected:
+            self._next_tick_ns = now_ns + TICK_NS
+            self._tick(now_ns, self._clock.wall_ns())
+
+    def wait_s(self) -> float:
+        """How long the worker may wait for the next frame, s."""
+        return max(0.0, (self._next_tick_ns - self._clock.monotonic_ns()) / 1e9)
+
+    def _frame(self, frame: Frame) -> None:
+        verdicts = self._path.process(frame)
+        now_ns, now_wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        for channel, evidence in verdicts:
+            self._sample(channel, evidence, now_ns, now_wall_ns, frame)
+            self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
+
+    def _tick(self, now_ns: int, now_wall_ns: int) -> None:
+        for reading in self._inbox.take_readings():
+            for rule in self._rules_of.get(reading.sensor, ()):
+                rule.update(reading)
+        for channel in self._channels:
+            self._look(channel, now_ns, now_wall_ns)
+        self._watch_sources(now_ns, now_wall_ns)
+        self._annunciator.tick(now_ns, now_wall_ns)
+        while self._inbox.commands:
+            self._command(self._inbox.commands.popleft(), now_ns, now_wall_ns)
+        if self._inbox.reconnected:
+            self._inbox.reconnected = False
+            self._say_everything(now_ns, now_wall_ns)
+        self._publisher.flush_events()
+        self._reporter.tick(now_ns, now_wall_ns)
+
+    def _look(self, channel: Channel, now_ns: int, now_wall_ns: int) -> None:
+        """Between frames: sensors move, and what was seen grows stale."""
+        evidence = channel.evidence(now_ns)
+        last = self._sampled.get(channel.spec.id)
+        moved = last is None or (last.verdict, last.quality) != (evidence.verdict, evidence.quality)
+        if moved or channel.spec.camera is None:
+            self._publisher.flag(channel.spec.id, evidence, now_ns, now_wall_ns)
+            self._sample(channel, evidence, now_ns, now_wall_ns, None)
+            self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
+
+    def _sample(self, channel: Channel, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None) -> None:
+        self._sampled[channel.spec.id] = evidence
+        if channel.spec.id in self._annunciator:
+            self._annunciator.sample(channel.spec.id, evidence, now_ns, now_wall_ns, frame)
+
+    def _watch_sources(self, now_ns: int, now_wall_ns: int) -> None:
+        uptime_ns = now_ns - self._started_ns
+        for camera in self._site.cameras:
+            stale_ns = round(camera.stale_after_ms * NS_PER_MS)
+            ages = self._health.ages_ns(camera.id, now_ns)
+            conditions = {
+                Concern.SILENT: silence(ages.judged, uptime_ns, stale_ns),
+                Concern.LATE: lateness(ages.arrived, ages.in_budget, uptime_ns, stale_ns),
+            }
+            for concern, evidence in conditions.items():
+                self._annunciator.sample(alarm_id(camera.id, concern), evidence, now_ns, now_wall_ns)
+        for sensor in self._site.sensors:
+            age_ns = self._health.sensor_age_ns(sensor.id, now_ns)
+            evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
+            self._annunciator.sample(alarm_id(sensor.id, Concern.SILENT), evidence, now_ns, now_wall_ns)
+
+    def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
+        verb = incoming.topic.rpartition("/")[2]
+        try:
+            found = self._desk.check(verb, incoming.payload, now_wall_ns, retained=incoming.retained)
+        except RejectedInput as error:
+            self._health.rejected(error.reason)
+            self._publisher.event("command", verb[:64], "rejected", now_wall_ns, detail=str(error)[:300])
+            _log.warning("command refused: %s", error)
+            return
+        reply = (
+            self._desk.answered(self._carry_out(found, now_ns, now_wall_ns)) if isinstance(found, Request) else found
+        )
+        self._publisher.reply(verb, reply, topic=incoming.response_topic, correlation=incoming.correlation)
+
+    def _carry_out(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
+        if request.verb in NODE_VERBS:
+            self._say_everything(now_ns, now_wall_ns)
+            return Reply(request_id=request.command.request_id, ok=True, code="ok")
+        return self._annunciator.command(request, now_ns, now_wall_ns)
+
+    def _say_everything(self, now_ns: int, now_wall_ns: int) -> None:
+        self._reporter.announce(now_ns, now_wall_ns)
+        self._publisher.resume(self._annunciator.conditions(now_wall_ns))
