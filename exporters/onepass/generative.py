@@ -1,0 +1,291 @@
+"""What the generative families share: a checkpoint that is asked questions becomes a `Family` and a `Model` like any other.
+
+A family answers from the checkpoint's JSON files and weight headers alone wherever it can, so that `plan` starts without torch; `parts` is the
+one hook that touches modules.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ExportError
+from exporters.families.base import Checkpoint, Geometry, PixelSpec, Question
+from exporters.onepass import layout as lay
+from exporters.onepass.plan import estimate
+from exporters.onepass.prompts import Prompts, compile_prompts
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from exporters.onepass.graph import Decoder, Inputs
+
+Form = Literal["tree", "prefix"]
+QUESTION = "Is there {words} in the picture?"  # words that already are a question are asked as they stand
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A loaded checkpoint, taken apart.
+
+    Attributes:
+        tower: normalised pixels float32 [1, 3, height, width] -> list of [n, D] (image tokens first, then deepstack features).
+        decoder: the language half.
+        embed: token numbers int64 [U] -> their embeddings [U, D].
+        head: the vocabulary head's weight, [V, D].
+    """
+
+    tower: nn.Module
+    decoder: Decoder
+    embed: nn.Module
+    head: Tensor
+
+
+@dataclass(frozen=True)
+class Generative(ABC):
+    """One generative family. Subclasses fill in the tables and the hooks.
+
+    Attributes:
+        resolution_px: edge of the square picture that the graph takes; None: the checkpoint's own.
+        form: how the questions share the prefix; None: the family's first.
+    """
+
+    resolution_px: int | None = None
+    form: Form | None = None
+
+    name: ClassVar[str]
+    model_types: ClassVar[tuple[str, ...]]
+    forms: ClassVar[tuple[Form, ...]] = ("tree", "prefix")  # what the layers allow; the first unless measured otherwise
+    placeholder: ClassVar[str] = "<image>"  # what the chat template writes where the image goes
+    answers: ClassVar[tuple[str, str]] = ("Yes", "No")  # as the family's instruct models begin an answer
+    adds_special_tokens: ClassVar[bool] = False  # whether the tokenizer puts a first token before a templated prompt
+    two_way_image: ClassVar[bool] = False  # image tokens see each other in both directions
+    batched_pixels: ClassVar[bool] = True  # the image processor's pixel values have the picture as their first axis
+
+    @abstractmethod
+    def native_px(self, checkpoint: Checkpoint) -> int:
+        """Edge of the square picture that the checkpoint was made for, px."""
+
+    @abstractmethod
+    def token_px(self, checkpoint: Checkpoint) -> int:
+        """Edge of the square that one image token stands for, at the native resolution, px."""
+
+    @abstractmethod
+    def image_text(self, rows: int, columns: int) -> str:
+        """What the placeholder is written out as, in the family's special tokens."""
+
+    @abstractmethod
+    def parts(self, model: Any, spec: PixelSpec) -> Parts:  # noqa: ANN401 - transformers' untyped model
+        """Take a loaded model apart (imports torch)."""
+
+    def matches(self, checkpoint: Checkpoint) -> bool:
+        """Whether the checkpoint is of this family."""
+        return checkpoint.config.get("model_type") in self.model_types
+
+    def pixels(self, checkpoint: Checkpoint) -> PixelSpec:
+        """A square picture; mean and standard deviation from the processor's settings.
+
+        Raises:
+            ExportError: the resolution is no multiple of what an image token stands for, or the processor does not rescale by 1/255.
+        """
+        rule = checkpoint.preprocessor
+        edge, step = self.resolution_px or self.native_px(checkpoint), self.token_px(checkpoint)
+        if edge % step:
+            raise ExportError(
+                f"{checkpoint.folder}: {edge} px is not a multiple of {step} px, what one image token stands for."
+            )
+        if not rule.get("do_rescale", True) or not math.isclose(
+            rule.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-6
+        ):
+            raise ExportError(f"{checkpoint.folder}: the processor must rescale by 1/255.")
+        normalise = rule.get("do_normalize", True)
+        mean = _three(rule.get("image_mean", 0.5)) if normalise else (0.0, 0.0, 0.0)
+        std = _three(rule.get("image_std", 0.5)) if normalise else (1.0, 1.0, 1.0)
+        return PixelSpec(edge, edge, "stretch", mean, std)
+
+    def grid(self, checkpoint: Checkpoint) -> tuple[int, int]:
+        """(rows, columns) of image tokens."""
+        spec, step = self.pixels(checkpoint), self.token_px(checkpoint)
+        return spec.height // step, spec.width // step
+
+    def geometry(self, checkpoint: Checkpoint, faults: int) -> Geometry:
+        """Estimated from the weight headers: tower work on patches, decoder work on image tokens and about 12 tokens a question."""
+        return estimate(self, checkpoint, faults)
+
+    def patch_px(self, checkpoint: Checkpoint) -> int:
+        """Edge of a patch of the tower, px."""
+        return int(checkpoint.config["vision_config"]["patch_size"])
+
+    def image_token(self, checkpoint: Checkpoint) -> int:
+        """Token whose embedding the image tokens replace."""
+        config = checkpoint.config
+        return int(config.get("image_token_id", config.get("image_token_index", -1)))
+
+    def positions(self, prefix: Sequence[int], image_token: int, columns: int) -> NDArray[np.int64]:  # noqa: ARG002 - for other families
+        """[axes, P] position ids of the prefix, whose image tokens lie in rows of `columns`."""
+        return np.arange(len(prefix), dtype=np.int64)[None]
+
+    def processor_call(self, spec: PixelSpec) -> dict[str, Any]:  # noqa: ARG002 - for other families
+        """Options of the family's image processor under which a frame of the graph's size is only rescaled and normalised."""
+        return {}
+
+    def reference_extras(self, tokens: NDArray[np.int64], image_token: int) -> dict[str, NDArray[np.int64]]:  # noqa: ARG002 - likewise
+        """Inputs that the reference needs beside tokens [1, N] and what the image processor gives."""
+        return {}
+
+    def compile(self, checkpoint: Checkpoint, questions: Sequence[Question]) -> Prompts:
+        """Every phrasing of every fault as a token sequence, in order."""
+        rows, columns = self.grid(checkpoint)
+        words = [phrase(words) for question in questions for words in question.words]
+        return compile_prompts(checkpoint.folder, self, words, image_text=self.image_text(rows, columns))
+
+    def inputs(self, checkpoint: Checkpoint, prompts: Prompts, embed: nn.Module, head: Tensor) -> Inputs:
+        """The constants of the graph.
+
+        Raises:
+            ExportError: the questions part before the image ends.
+        """
+        import torch  # noqa: PLC0415 - plan must start without torch
+
+        from exporters.onepass.graph import Inputs  # noqa: PLC0415 - likewise
+
+        layout = lay.split(prompts.sequences)
+        token = self.image_token(checkpoint)
+        rows, columns = self.grid(checkpoint)
+        place = np.asarray(layout.prefix, dtype=np.int64) == token
+        if int(place.sum()) != rows * columns:
+            raise ExportError(
+                f"{checkpoint.folder}: {int(place.sum())} of {rows * columns} image tokens stand in the part that all questions share; "
+                "the chat template must put the image before the question."
+            )
+        vocabulary = tuple(sorted({token for sequence in prompts.sequences for token in sequence}))
+        with torch.no_grad():
+            embedded = embed(torch.tensor(vocabulary))
+            answers = head[[prompts.yes, prompts.no]].float()
+        return Inputs(
+            layout=layout,
+            vocabulary=vocabulary,
+            rows=embedded,
+            source=np.where(place, np.cumsum(place) - 1, -1),
+            positions=self.positions(layout.prefix, token, columns),
+            blocks=lay.runs(layout.prefix, token) if self.two_way_image else (),
+            answers=answers,
+        )
+
+    def load_whole(self, folder: Path) -> Any:  # noqa: ANN401 - transformers' untyped model
+        """The whole checkpoint in float32, attention written out (no fused kernels), ready to be traced.
+
+        Raises:
+            ExportError: it does not load.
+        """
+        import torch  # noqa: PLC0415 - plan must start without torch
+        import transformers  # noqa: PLC0415 - likewise
+
+        auto = transformers.AutoModelForImageTextToText if self.placeholder else transformers.AutoModelForCausalLM
+        try:
+            model = auto.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ExportError(f"{folder} does not load: {error}") from error
+        return model.eval().requires_grad_(requires_grad=False)
+
+    def load(self, checkpoint: Checkpoint) -> GenerativeModel:
+        """Load the weights."""
+        return GenerativeModel(self, checkpoint, self.load_whole(checkpoint.folder))
+
+
+@dataclass(frozen=True)
+class GenerativeModel:
+    """A loaded generative checkpoint: transformers' own model, and the pieces that this project recombines."""
+
+    family: Generative
+    checkpoint: Checkpoint
+    model: Any  # transformers ships no types for it
+
+    def graph(self, questions: Sequence[Question], head: nn.Module | None) -> nn.Module:
+        """uint8 [1, H, W, 3] -> float32 evidence [1, K]: each fault's mean margin (yes - no) over its phrasings.
+
+        Raises:
+            ExportError: a fitted head was asked for.
+        """
+        from exporters.onepass.graph import Evidence  # noqa: PLC0415 - imports torch
+
+        if head is not None:
+            raise ExportError(
+                f"{self.family.name} answers questions in words; head.kind = 'fitted' needs a dual encoder."
+            )
+        counts = [len(question.words) for question in questions]
+        return Evidence(self.one_pass(self.family.compile(self.checkpoint, questions)), counts).eval()
+
+    def one_pass(self, prompts: Prompts, form: Form | None = None) -> nn.Module:
+        """uint8 [1, H, W, 3] -> logits [Q, 2] of every phrasing: yes, no."""
+        from exporters.onepass.graph import OnePass, Pixels  # noqa: PLC0415 - imports torch
+
+        spec = self.family.pixels(self.checkpoint)
+        parts = self.family.parts(self.model, spec)
+        inputs = self.family.inputs(self.checkpoint, prompts, parts.embed, parts.head)
+        front = Pixels(spec.mean, spec.std, parts.tower)
+        chosen = form or self.family.form or self.family.forms[0]
+        if chosen not in self.family.forms:
+            raise ExportError(
+                f"{self.family.name} cannot take the {chosen} form; it has: {', '.join(self.family.forms)}."
+            )
+        return OnePass(front=front, decoder=parts.decoder, inputs=inputs, form=chosen).eval()
+
+    def features(self, frames: NDArray[np.uint8], depths: Sequence[float]) -> list[Tensor]:  # noqa: ARG002 - the seam's form
+        """Not offered. Raises ExportError."""
+        raise ExportError(f"{self.family.name} answers questions in words; head.kind = 'fitted' needs a dual encoder.")
+
+    def reference(
+        self, pixels: NDArray[np.float32], questions: Sequence[Question], head: nn.Module | None
+    ) -> NDArray[np.float32]:
+        """Evidence [N, K] by transformers' own forward pass, asked phrasing by phrasing."""
+        from exporters.onepass.reference import ask  # noqa: PLC0415 - imports torch
+
+        if head is not None:
+            raise ExportError(
+                f"{self.family.name} answers questions in words; head.kind = 'fitted' needs a dual encoder."
+            )
+        logits = ask(self, pixels, self.family.compile(self.checkpoint, questions))
+        bounds = np.cumsum([0, *(len(question.words) for question in questions)])
+        margins = logits[:, :, 0] - logits[:, :, 1]
+        columns = [margins[:, start:end].mean(axis=1) for start, end in itertools.pairwise(bounds)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def normalise(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The image processor's pixel values for frames [N, H, W, 3] of the right size; first axis N."""
+        from exporters.onepass.reference import process  # noqa: PLC0415 - imports torch
+
+        return np.concatenate([process(self, frame) for frame in frames])
+
+    def process(self, picture: Path) -> NDArray[np.float32]:
+        """The image processor's pixel values [1, ...] of a picture file, stretched to the graph's size first."""
+        from PIL import Image  # noqa: PLC0415 - the reference processor reads pictures with it
+
+        from exporters.onepass.reference import process  # noqa: PLC0415 - imports torch
+
+        spec = self.family.pixels(self.checkpoint)
+        with Image.open(picture) as opened:
+            image = opened.convert("RGB").resize((spec.width, spec.height), Image.Resampling.BILINEAR)
+        return process(self, np.asarray(image))
+
+
+def phrase(words: str) -> str:
+    """The question that asks for a fault in words; words that end with a question mark are asked as they stand."""
+    return words if words.rstrip().endswith("?") else QUESTION.format(words=words)
+
+
+def _three(value: Any) -> tuple[float, float, float]:  # noqa: ANN401 - a JSON value
+    values = [value] * 3 if isinstance(value, int | float) else list(value)
+    if len(values) != 3:
+        raise ExportError(f"the processor's mean and deviation must have three channels, not {value!r}.")
+    return float(values[0]), float(values[1]), float(values[2])

@@ -1,0 +1,53 @@
+"""How large a one-pass graph will be and how much it computes, from the weight headers alone; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from exporters.families.base import Checkpoint, Geometry
+
+if TYPE_CHECKING:
+    from exporters.onepass.generative import Generative
+
+FIXED_TOKENS = 24  # a chat template and the instruction, beside the image
+QUESTION_TOKENS = 14  # a worded question that shares its beginning with others
+TOWER_WORDS = ("vision", "visual", "connector", "projector")
+OUTSIDE = ("embed_tokens", "lm_head", "position_embedding", "pos_embed")  # tables: a few rows of them become constants
+
+
+def estimate(family: Generative, checkpoint: Checkpoint, faults: int) -> Geometry:
+    """Weights of matrix products and all others in the graph, and the work of one frame."""
+    tower, decoder = split_shapes(checkpoint.shapes)
+    spec = family.pixels(checkpoint)
+    rows, columns = family.grid(checkpoint)
+    patches = (spec.height // family.patch_px(checkpoint)) * (spec.width // family.patch_px(checkpoint))
+    tokens = rows * columns + FIXED_TOKENS + faults * QUESTION_TOKENS
+    matmul = _products(tower) + _products(decoder)
+    others = sum(map(math.prod, tower.values())) + sum(map(math.prod, decoder.values())) - matmul
+    flop = 2.0 * patches * _products(tower) + 2.0 * tokens * _products(decoder)
+    flop += _attention(checkpoint.config.get("vision_config", {}), patches)
+    flop += _attention(checkpoint.config.get("text_config", checkpoint.config), tokens)
+    return Geometry(matmul, others, flop)
+
+
+def split_shapes(
+    shapes: Mapping[str, tuple[int, ...]],
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Tensors of the tower and of the decoder, without the tables of which the graph keeps a few rows only."""
+    kept = {name: shape for name, shape in shapes.items() if not any(word in name for word in OUTSIDE)}
+    tower = {name: shape for name, shape in kept.items() if any(word in name for word in TOWER_WORDS)}
+    return tower, {name: shape for name, shape in kept.items() if name not in tower}
+
+
+def _products(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return sum(math.prod(shape) for shape in shapes.values() if len(shape) == 2)
+
+
+def _attention(config: Mapping[str, Any], tokens: int) -> float:
+    """Work of the products between tokens: 4 x tokens^2 x width a layer."""
+    layers = int(config.get("num_hidden_layers", config.get("depth", 0)))
+    heads = int(config.get("num_attention_heads", config.get("num_heads", 1)))
+    width = heads * int(config.get("head_dim") or int(config.get("hidden_size", 0)) // heads)
+    return 4.0 * tokens * tokens * width * layers

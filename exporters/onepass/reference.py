@@ -1,0 +1,79 @@
+"""The reference: transformers' own whole forward pass, asked one question at a time, which the one-pass graph must agree with."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from exporters.onepass.prompts import Prompts
+
+if TYPE_CHECKING:
+    from exporters.onepass.generative import GenerativeModel
+
+
+def process(model: GenerativeModel, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pixel values [1, ...] by the checkpoint's own image processor.
+
+    Args:
+        model: the loaded checkpoint.
+        frame: [H, W, 3], already of the graph's size, so that the processor's resize changes nothing.
+    """
+    found = _processor(model.checkpoint.folder)(images=_picture(frame), return_tensors="np", **_options(model))
+    values: NDArray[np.float32] = np.asarray(found["pixel_values"], dtype=np.float32)
+    return values if model.family.batched_pixels else values[None]
+
+
+def ask(model: GenerativeModel, pixels: NDArray[np.float32], prompts: Prompts) -> NDArray[np.float32]:
+    """Logits [N, Q, 2] (yes, no) behind each of Q prompts for each of N pictures, one whole forward pass each.
+
+    Args:
+        model: the loaded checkpoint.
+        pixels: what `process` gives, [N, ...].
+        prompts: the questions, image tokens written out.
+    """
+    spec = model.family.pixels(model.checkpoint)
+    blank = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
+    found = _processor(model.checkpoint.folder)(images=_picture(blank), return_tensors="pt", **_options(model))
+    shapes = {name: value for name, value in found.items() if name in {"image_sizes", "image_grid_thw"}}
+    image_token = model.family.image_token(model.checkpoint)
+    answers = np.zeros((len(pixels), len(prompts.sequences), 2), dtype=np.float32)
+    with torch.inference_mode():
+        for index, picture in enumerate(pixels):
+            values = torch.from_numpy(picture[None] if model.family.batched_pixels else picture)
+            for number, sequence in enumerate(prompts.sequences):
+                tokens = np.asarray(sequence, dtype=np.int64)[None]
+                extras = {k: torch.from_numpy(v) for k, v in model.family.reference_extras(tokens, image_token).items()}
+                output = model.model(
+                    input_ids=torch.from_numpy(tokens),
+                    attention_mask=torch.ones(tokens.shape, dtype=torch.int64),
+                    pixel_values=values,
+                    use_cache=False,
+                    logits_to_keep=1,
+                    **shapes,
+                    **extras,
+                )
+                answers[index, number] = output.logits[0, -1, [prompts.yes, prompts.no]].numpy()
+    return answers
+
+
+def _options(model: GenerativeModel) -> dict[str, Any]:
+    spec = model.family.pixels(model.checkpoint)
+    return model.family.processor_call(spec)
+
+
+def _picture(frame: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - a PIL image
+    from PIL import Image  # noqa: PLC0415 - only the reference needs it
+
+    return Image.fromarray(frame)
+
+
+@lru_cache(maxsize=2)
+def _processor(folder: Path) -> Any:  # noqa: ANN401 - transformers ships no types
+    from transformers import AutoImageProcessor  # noqa: PLC0415 - heavy
+
+    return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
