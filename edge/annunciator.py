@@ -12,12 +12,12 @@ from typing import Literal
 from edge import alarm as machine
 from edge import messages
 from edge.alarm_state import AlarmSpec
+from edge.alarm_table import Trigger
 from edge.command import Request, refuse
 from edge.frame import Evidence, Frame
 from edge.messages import AlarmCounts, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
-RAISED = "UNACK_ALM"
 Ne107 = Literal["G", "M", "S", "C", "F"]
 NE107_ORDER = ("G", "M", "S", "C", "F")  # good, maintenance, out of specification, function check, failure: worst last
 
@@ -82,7 +82,7 @@ class Annunciator:
         """One look at an alarm's condition; `frame` is what it was seen on."""
         sample = machine.Sample(evidence.verdict, evidence.quality, evidence.score)
         happened = self._alarms[alarm_id].step(sample, now_ns, now_wall_ns)
-        if any(item.after == RAISED for item in happened):
+        if any(item.trigger == Trigger.RAISE for item in happened):
             self._sources[alarm_id] = replace(frame, encoded=b"") if frame else None  # its stamps, not its picture
         self._say(alarm_id, happened, now_wall_ns)
 
