@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.bundle import FORMAT, MANIFEST, Manifest, manifest_json
+from edge.preprocess import encode_jpeg
 
 LATENCY = {"scope": "infer", "machine": "test", "runs": 10, "p50_ms": 1.0, "p95_ms": 1.2, "p99_ms": 1.5, "max_ms": 2.0}
 PARITY = {"images": 4, "mean_abs": 0.0, "max_abs": 0.0, "flips": 0, "verdicts": 8, "flips_allowed": 0}
@@ -89,3 +92,50 @@ def write_bundle(folder: Path, files: dict[str, bytes] | None = None, **changes:
         target.write_bytes(content)
     (folder / MANIFEST).write_bytes(manifest_json(manifest))
     return manifest
+
+
+COLOURS = ("red", "green", "blue")
+
+
+def colour_graph(size: int = 32) -> bytes:
+    """A real ONNX graph: uint8 [1, size, size, 3] to the mean of each colour in 0..1."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "scale"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, size, size, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+        [
+            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+            numpy_helper.from_array(np.array(255.0, np.float32), "scale"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    encoded: bytes = model.SerializeToString()
+    return encoded
+
+
+def flat_jpeg(red: int, green: int, blue: int, size: int = 64) -> bytes:
+    """A picture of one colour."""
+    return encode_jpeg(np.full((size, size, 3), (red, green, blue), np.uint8))
+
+
+def colour_bundle(folder: Path, **changes: Any) -> Manifest:
+    """A bundle that really runs: its faults are how red, green and blue a picture is."""
+    pictures = {"golden/0.jpg": (255, 0, 0), "golden/1.jpg": (0, 128, 255)}
+    files = {"graph.onnx": colour_graph()} | {path: flat_jpeg(*colour) for path, colour in pictures.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    document = manifest_document(files, faults=[fault(colour) for colour in COLOURS], name="colours", output="scores")
+    golden = [{"file": path, "scores": [value / 255 for value in colour]} for path, colour in pictures.items()]
+    document["proof"]["golden"] = golden
+    return write_bundle(
+        folder, files, **({"faults": document["faults"], "name": "colours", "proof": document["proof"]} | changes)
+    )
