@@ -1,0 +1,194 @@
+"""What is already known is not said again, and what could not be said is not forgotten."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edge.envelope import Outgoing
+from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
+from edge.messages import Reply
+from edge.publish import MAX_EVENTS_HELD, Policy, Publisher
+
+MS = 1_000_000
+FAULT = Evidence(Verdict.FAULT, 0.93, Quality.GOOD)
+OK = Evidence(Verdict.OK, 0.1, Quality.GOOD)
+UNKNOWN = Evidence(Verdict.UNKNOWN, None, Quality.STALE)
+
+
+class Wire:
+    """Stands where the connection is: keeps what was sent, and can be cut."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+        self.up = True
+
+    def send(self, message: Outgoing) -> int | None:
+        """Take a message, unless cut."""
+        if not self.up:
+            return None
+        self.sent.append(message)
+        return len(self.sent)
+
+    def take(self, topic: str) -> list[dict[str, Any]]:
+        """The bodies sent on a topic so far, and forget everything."""
+        found = [json.loads(message.payload) for message in self.sent if message.topic == f"edge/v1/n/{topic}"]
+        self.sent.clear()
+        return found
+
+
+def publisher(wire: Wire, acknowledged: list[tuple[str, int]] | None = None, **changes: Any) -> Publisher:
+    """A publisher on a wire, saying flags on change."""
+    policy: dict[str, Any] = {
+        "every_frame": False,
+        "flag_repeat_ns": 0,
+        "value_min_interval_ns": 500 * MS,
+        "value_deadband": 0.02,
+        "heartbeat_s": 10.0,
+    }
+    known = acknowledged if acknowledged is not None else []
+    return Publisher(
+        prefix="edge/v1/n",
+        session="s",
+        policy=Policy(**(policy | changes)),
+        send=wire.send,
+        on_acknowledged=lambda *item: known.append(item),
+    )
+
+
+def frame(received_ms: int = 0, seq: int = 7) -> Frame:
+    """A frame with 40 ms budget."""
+    return Frame(
+        "cam", seq, b"", received_ms * MS, 0, (received_ms + 40) * MS, captured_wall_ns=1_800_000_000_000_000_000
+    )
+
+
+def test_a_flag_is_said_on_change_only() -> None:
+    """The same verdict twice is one message; a changed quality is a change."""
+    wire = Wire()
+    ours = publisher(wire)
+    for evidence in (OK, OK, FAULT, FAULT, Evidence(Verdict.FAULT, 0.95, Quality.UNCERTAIN), UNKNOWN):
+        ours.flag("crack", evidence, 0, 0)
+    flags = wire.take("flag/crack")
+    assert [(flag["on"], flag["verdict"], flag["q"]) for flag in flags] == [
+        (False, "ok", "good"),
+        (True, "fault", "good"),
+        (True, "fault", "uncertain"),
+        (None, "unknown", "stale"),
+    ]
+    assert [flag["seq"] for flag in flags] == [1, 2, 3, 4]
+
+
+def test_every_frame_may_be_said() -> None:
+    """Test benches and replays hear of each frame."""
+    wire = Wire()
+    ours = publisher(wire, every_frame=True)
+    for seq in range(3):
+        ours.flag("crack", OK, 0, 0, frame=frame(seq=seq))
+    ours.flag("crack", OK, 0, 0)  # a tick between frames
+    assert [flag["frame_seq"] for flag in wire.take("flag/crack")] == [0, 1, 2]
+
+
+def test_an_unchanged_flag_may_be_repeated() -> None:
+    """For readers that want a sign of life on the flag itself."""
+    wire = Wire()
+    ours = publisher(wire, flag_repeat_ns=1000 * MS)
+    for now_ms in range(0, 3001, 100):
+        ours.flag("crack", OK, now_ms * MS, 0)
+    assert len(wire.take("flag/crack")) == 4
+
+
+def test_a_flag_carries_the_ledger_of_its_frame() -> None:
+    """Latency, stages, capture time and whether the deadline was met."""
+    wire = Wire()
+    ours = publisher(wire)
+    stamps = Stamps(0, 1 * MS, 3 * MS, 20 * MS, 21 * MS)
+    ours.flag("crack", FAULT, 22 * MS, 0, frame=frame(), stamps=stamps)
+    ours.flag("dent", FAULT, 41 * MS, 0, frame=frame(), stamps=stamps)
+    flags = [json.loads(message.payload) for message in wire.sent]
+    assert flags[0]["stage_ms"] == [1.0, 2.0, 17.0, 1.0]
+    assert (flags[0]["lat_ms"], flags[0]["met"], flags[0]["frame_ts"]) == (22.0, True, "2027-01-15T08:00:00.000Z")
+    assert (flags[1]["lat_ms"], flags[1]["met"]) == (41.0, False)
+    assert all(len(message.payload) <= 300 for message in wire.sent)
+
+
+def test_a_flag_that_could_not_be_said_is_said_later() -> None:
+    """A broker that was away hears the newest verdict, not the old ones."""
+    wire = Wire()
+    ours = publisher(wire)
+    wire.up = False
+    ours.flag("crack", OK, 0, 0)
+    ours.flag("crack", FAULT, 1, 0)
+    wire.up = True
+    ours.flag("crack", FAULT, 2, 0)
+    assert [flag["verdict"] for flag in wire.take("flag/crack")] == ["fault"]
+    ours.flag("crack", FAULT, 3, 0)
+    assert wire.take("flag/crack") == []
+
+
+def test_values_have_a_deadband_and_an_interval() -> None:
+    """Trends move when the score moves, at most twice a second; going unknown is a move."""
+    wire = Wire()
+    ours = publisher(wire)
+    said = []
+    for now_ms, score in ((0, 0.50), (100, 0.90), (600, 0.51), (700, 0.60), (1200, 0.60), (1800, None)):
+        ours.value("crack", Evidence(Verdict.OK, score, Quality.GOOD), now_ms * MS, 0)
+        said += [(now_ms, value["score"]) for value in wire.take("value/crack")]
+    assert said == [(0, 0.5), (700, 0.6), (1800, None)]
+
+
+def test_events_are_held_while_the_broker_is_away() -> None:
+    """Transitions leave in order when it is back, none twice."""
+    wire = Wire()
+    ours = publisher(wire)
+    wire.up = False
+    for number in range(5):
+        ours.event("alarm", "crack", f"step {number}", 0)
+    wire.up = True
+    ours.flush_events()
+    ours.flush_events()
+    assert [event["what"] for event in wire.take("event")] == [f"step {number}" for number in range(5)]
+
+
+def test_held_events_are_bounded_and_losses_counted() -> None:
+    """Past the bound the oldest give way, and the heartbeat says so."""
+    ours = publisher(wire := Wire())
+    wire.up = False
+    for number in range(MAX_EVENTS_HELD + 3):
+        ours.event("alarm", "crack", str(number), 0)
+    assert ours.events_lost == 3
+
+
+def test_a_reconnect_says_everything_pending() -> None:
+    """Flags known before the loss are said again: the broker may have forgotten them, or missed them."""
+    wire = Wire()
+    ours = publisher(wire)
+    ours.flag("crack", FAULT, 0, 0)
+    wire.take("flag/crack")
+    ours.resume([])
+    assert [flag["verdict"] for flag in wire.take("flag/crack")] == ["fault"]
+
+
+def test_the_acknowledged_latency_belongs_to_its_frame() -> None:
+    """PUBACK minus receipt, once per flag; other messages do not count."""
+    acknowledged: list[tuple[str, int]] = []
+    wire = Wire()
+    ours = publisher(wire, acknowledged)
+    ours.flag("crack", FAULT, 5 * MS, 0, frame=frame(received_ms=2))
+    ours.event("alarm", "crack", "x", 0)
+    for message_id in (1, 1, 2):
+        ours.acknowledged(message_id, 12 * MS)
+    assert acknowledged == [("cam", 10 * MS)]
+
+
+def test_a_reply_goes_where_it_was_asked_for() -> None:
+    """The response topic of MQTT 5 with its correlation, else ours."""
+    wire = Wire()
+    ours = publisher(wire)
+    reply = Reply(request_id="r", ok=True, code="ok")
+    ours.reply("ack", reply)
+    ours.reply("ack", reply, topic="scada/answers", correlation=b"7")
+    assert [(message.topic, message.correlation) for message in wire.sent] == [
+        ("edge/v1/n/res/ack", None),
+        ("scada/answers", b"7"),
+    ]
