@@ -1,0 +1,119 @@
+"""A board profile read from devices/: declared facts only, and whether this machine is that board."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.board import MachineFacts
+from edge.errors import ConfigError
+
+_HERE = Path(__file__).resolve().parent
+_FOLDERS = (_HERE.parent / "devices", _HERE / "_devices")  # the source tree, or what the wheel carries
+
+
+class Section(BaseModel):
+    """Base of all parts of a board file: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Match(Section):
+    """How a machine shows that it is this board, beside architecture and CPU flags; empty: those suffice."""
+
+    device_tree: str | None = Field(default=None, description="regular expression for /proc/device-tree/model")
+    cpu_model: str | None = Field(default=None, description="regular expression for the processor's model name")
+
+
+class Throughput(Section):
+    """Sustained matrix products of one core, for `plan` only; measured figures replace them at build."""
+
+    fp32_gflops: float = Field(gt=0, description="float32, GFLOP/s")
+    int8_gops: float = Field(gt=0, description="int8, GOP/s")
+    basis: str = Field(description="where the two figures come from")
+
+
+class Source(Section):
+    """Where a fact comes from."""
+
+    fact: str = Field(description="what is claimed")
+    url: str = Field(description="page, data sheet or measurement that says so")
+
+
+class Device(Section):
+    """One board."""
+
+    title: str = Field(description="name for people")
+    arch: str = Field(description="machine architecture as platform.machine() says it")
+    isa_required: tuple[str, ...] = Field(default=(), description="CPU flags as /proc/cpuinfo names them")
+    cores: int = Field(ge=1, description="cores, number")
+    memory_mib: int = Field(gt=0, description="memory, MiB")
+    providers: tuple[str, ...] = Field(min_length=1, description="execution providers, best first")
+    schemes: tuple[Literal["float32", "dynamic-int8", "static-int8"], ...] = Field(
+        min_length=1, description="quantization schemes worth trying"
+    )
+    threads: tuple[int, ...] = Field(min_length=1, description="thread counts worth trying, number")
+    reduce_range: bool = Field(description="7-bit weights: needed where u8 x s8 products saturate (x86 without VNNI)")
+    budget_ms: float = Field(gt=0, description="default latency budget, ms")
+    throughput: Throughput = Field(description="for plan's estimate")
+    match: Match = Field(default=Match(), description="how a machine shows that it is this board")
+    sources: tuple[Source, ...] = Field(min_length=1, description="where the facts come from")
+    notes: str = Field(default="", description="what else to know")
+
+
+def device_folder() -> Path:
+    """The folder of board files. Raises ConfigError if neither the source tree nor the wheel has one."""
+    for folder in _FOLDERS:
+        if folder.is_dir() and any(folder.glob("*.toml")):
+            return folder
+    raise ConfigError("no board files found: neither devices/ of the source tree nor exporters/_devices is there.")
+
+
+def board_names() -> list[str]:
+    """All boards, sorted: a file makes a board."""
+    return sorted(path.stem for path in device_folder().glob("*.toml"))
+
+
+def load_device(board: str) -> tuple[str, Device]:
+    """A board by name, or from a ``.toml`` file of one's own: (name, facts).
+
+    Raises:
+        ConfigError: no such board, or its file is wrong.
+    """
+    path = Path(board) if board.endswith(".toml") else device_folder() / f"{board}.toml"
+    if not path.is_file():
+        raise ConfigError(f"no board {board!r}. Known: {', '.join(board_names())}; or give a .toml file.")
+    try:
+        return path.stem, Device.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
+        raise ConfigError(f"{path}: {problems}") from error
+
+
+def mismatches(device: Device, machine: MachineFacts) -> list[str]:
+    """Why this machine is not that board, in words; empty when it is."""
+    reasons = []
+    if device.arch != machine.arch:
+        reasons.append(f"architecture is {machine.arch}, the board has {device.arch}")
+    missing = [flag for flag in device.isa_required if flag not in machine.cpu_flags]
+    if missing:
+        reasons.append(f"CPU flags missing: {', '.join(missing)}")
+    if device.match.cpu_model is not None and not re.search(device.match.cpu_model, machine.cpu):
+        reasons.append(f"processor {machine.cpu!r} does not match {device.match.cpu_model!r}")
+    if device.match.device_tree is not None and not re.search(device.match.device_tree, device_tree_model()):
+        reasons.append(f"device-tree model {device_tree_model()!r} does not match {device.match.device_tree!r}")
+    return reasons
+
+
+def device_tree_model(path: Path = Path("/proc/device-tree/model")) -> str:
+    """What the firmware calls this board; empty where there is no device tree."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\x00\n ")
+    except OSError:
+        return ""

@@ -1,0 +1,72 @@
+"""A torch module becomes one ONNX file of fixed shape, checked against the module that it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from edge.errors import ExportError
+
+OPSET = 18  # the exporter's own; quantized graphs of this opset load everywhere, opset 21 with s8 activations does not
+INPUT = "frame"
+OUTPUT = "scores"
+
+
+def export(module: nn.Module, height: int, width: int, target: Path) -> Path:
+    """Trace ``uint8 [1, height, width, 3] -> float32 [1, K]`` to ``target``; no dynamic shape, no metadata of this machine.
+
+    Raises:
+        ExportError: the module does not trace.
+    """
+    example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8))
+    try:
+        with _silence("torch.onnx", "onnxscript"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # the exporter warns of its own deprecations; parity is checked by numbers
+            program = torch.onnx.export(
+                module, (example,), dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT]
+            )
+            assert program is not None  # noqa: S101 - dynamo=True always returns a program; tells the type checker
+            program.optimize()
+            program.save(target)
+    except Exception as error:
+        raise ExportError(f"the model does not export to ONNX: {str(error).strip().splitlines()[0][:500]}") from error
+    _strip(target)
+    return target
+
+
+@contextlib.contextmanager
+def _silence(*names: str) -> Iterator[None]:
+    """Keep the exporter's own remarks off the terminal: what matters is checked by numbers afterwards."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _strip(file: Path) -> None:
+    """Drop stack traces and source paths, which name the building machine, and check the result."""
+    model = onnx.load(file)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, file)

@@ -1,0 +1,38 @@
+"""A local checkpoint folder becomes a model of its family - never the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from edge.bundle import file_sha256
+from exporters.families.base import Checkpoint, Family, Model, find_family, read_checkpoint
+from exporters.families.registry import FAMILIES
+
+_HASHED = (
+    ".safetensors",
+    ".json",
+    ".model",
+    ".txt",
+)  # weights, configuration, tokenizer; not the model card or pictures
+
+
+def inspect(folder: Path) -> tuple[Checkpoint, Family]:
+    """Read what a checkpoint is, without its weights and without torch. Raises ConfigError or ExportError."""
+    checkpoint = read_checkpoint(folder)
+    return checkpoint, find_family(checkpoint, FAMILIES)
+
+
+def load(checkpoint: Checkpoint, family: Family) -> Model:
+    """Load the weights; what looks for them anywhere but in the folder fails. Raises ExportError."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    return family.load(checkpoint)
+
+
+def checkpoint_sha256(folder: Path) -> str:
+    """Over names and hashes of the weight, configuration and tokenizer files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.suffix in _HASHED):
+        digest.update(f"{file.name} {file_sha256(file)}\n".encode())
+    return digest.hexdigest()

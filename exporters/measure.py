@@ -1,0 +1,134 @@
+"""Time graphs as the daemon runs them, in a process of their own: candidates take turns, so that a noisy machine hurts all alike.
+
+Run as ``python -m exporters.measure < job.json > result.json``: a fresh process without torch, so that memory and threads are the daemon's.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from edge.board import machine_facts
+from edge.bundle import Execution, InputSpec, Latency
+from edge.errors import ExportError
+from edge.infer import Engine
+from edge.preprocess import Preprocessor
+
+WARM_UP_RUNS = 5
+KIB_PER_MIB = 1024
+
+
+class Job(BaseModel):
+    """What to time: graphs under ``folder``, run on one picture; ``runs`` each, or as many as ``seconds`` allow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    executions: tuple[Execution, ...]
+    input: InputSpec
+    output: str
+    picture: Path
+    runs: int
+    seconds: float
+
+
+class Timing(BaseModel):
+    """What was found: per execution the inference and the whole-frame distribution; the process's peak memory, MiB."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    infer: tuple[Latency, ...]
+    frame: tuple[Latency, ...]
+    peak_rss_mib: float
+
+
+def measure(job: Job) -> Timing:
+    """Run a job in a process of its own. Raises ExportError with that process's last words if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exporters.measure"],
+        input=job.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parent.parent,
+    )
+    if done.returncode != 0:
+        raise ExportError(f"the timing process failed: {done.stderr.strip()[-2000:]}")
+    return Timing.model_validate_json(done.stdout)
+
+
+def score_frames(
+    folder: Path, execution: Execution, spec: InputSpec, output: str, frames: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Scores [N, K] of frames [N, H, W, 3] by the daemon's own inference stage."""
+    engine = Engine.load(folder / execution.graph, execution, input_name=spec.name, output_name=output)
+    return np.stack([engine.run(frame[None]) for frame in frames])
+
+
+def distribution(samples_ms: Sequence[float], scope: str, machine: str) -> Latency:
+    """Percentiles of some samples, ms."""
+    values = np.asarray(samples_ms)
+    p50, p95, p99 = (round(float(np.percentile(values, share)), 3) for share in (50, 95, 99))
+    return Latency.model_validate(
+        {
+            "scope": scope,
+            "machine": machine,
+            "runs": len(values),
+            "p50_ms": p50,
+            "p95_ms": p95,
+            "p99_ms": p99,
+            "max_ms": round(float(values.max()), 3),
+        }
+    )
+
+
+def _run(job: Job) -> Timing:
+    stage = Preprocessor(job.input)
+    encoded = job.picture.read_bytes()
+    tensor = stage.prepare(encoded)
+    engines = [
+        Engine.load(job.folder / execution.graph, execution, input_name=job.input.name, output_name=job.output)
+        for execution in job.executions
+    ]
+    for engine in engines:
+        engine.warm_up(tensor, WARM_UP_RUNS, time.perf_counter_ns)
+    machine = machine_facts().name
+    half = job.seconds / 2
+    infer = _take_turns([lambda engine=engine: engine.run(tensor) for engine in engines], job.runs, half)  # type: ignore[misc] # binds now
+    frame = _take_turns(
+        [lambda engine=engine: engine.run(stage.prepare(encoded)) for engine in engines],  # type: ignore[misc] # binds now
+        job.runs,
+        half,
+    )
+    return Timing(
+        infer=tuple(distribution(samples, "infer", machine) for samples in infer),
+        frame=tuple(distribution(samples, "frame", machine) for samples in frame),
+        peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB, 1),
+    )
+
+
+def _take_turns(calls: Sequence[Callable[[], object]], runs: int, seconds: float) -> list[list[float]]:
+    """Time each call ``runs`` times in rounds, ms; stops after ``seconds``, but not before three rounds."""
+    samples: list[list[float]] = [[] for _ in calls]
+    until = time.perf_counter() + seconds
+    for done in range(runs):
+        if done >= 3 and time.perf_counter() > until:
+            break
+        for call, mine in zip(calls, samples, strict=True):
+            start = time.perf_counter()
+            call()
+            mine.append((time.perf_counter() - start) * 1e3)
+    return samples
+
+
+if __name__ == "__main__":
+    json.dump(json.loads(_run(Job.model_validate_json(sys.stdin.read())).model_dump_json()), sys.stdout)

@@ -1,0 +1,244 @@
+"""The path of a model: recipe and checkpoint in, measured bundle out. The stages do not know each other; this file wires them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.board import machine_facts
+from edge.bundle import Execution
+from exporters import calibrate, images, load, measure, pack, prompts, quantize, verify
+from exporters.assemble import Verified, assemble
+from exporters.families.base import Model, Question
+from exporters.images import Album
+from exporters.job import Job
+from exporters.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from exporters.specialise import Scale
+
+Say = Callable[[str], None]
+PROCESSOR_PICTURES = 16  # compared with the checkpoint's own image processor
+NOISE_PICTURES = 48
+REFERENCE_BATCH = 128  # frames whose float pixels are held at once
+
+
+def plan(job: Job) -> Plan:
+    """What a build would do and need; imports no torch. Raises ConfigError."""
+    return make_plan(
+        job.recipe,
+        job.board,
+        checkpoint=job.checkpoint,
+        spec=job.pixels,
+        geometry=job.geometry,
+        images=images.count_images(job.recipe, job.base),
+        family=job.family.name,
+    )
+
+
+class Progress:
+    """Says what is being done, and since when: one line a step, with the seconds since the start."""
+
+    def __init__(self, say: Say, clock: Callable[[], float]) -> None:
+        self._say, self._clock, self._start = say, clock, clock()
+
+    def __call__(self, stage: str, what: str) -> None:
+        """One line."""
+        self._say(f"[{self._clock() - self._start:6.1f} s] {stage:<10} {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The float side: what the checkpoint says of every image, and the module to export."""
+
+    questions: tuple[Question, ...]
+    head: nn.Module | None
+    reference: NDArray[np.float32]  # evidence [N, K]
+    scale: Scale
+    module: nn.Module
+
+
+def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
+    """Make the bundle and return its folder.
+
+    Raises:
+        ConfigError: recipe, board or images are wrong.
+        ExportError: a stage cannot do what was asked, the graph is not the checkpoint, or the board's budget cannot be met.
+    """
+    step = Progress(say, time.monotonic)
+    number = pack.next_version(out, job.recipe.name, job.recipe.version)
+    step("images", "reading and splitting")
+    album = images.load_album(job.recipe, job.base, job.input)
+    step("load", f"{job.checkpoint.folder.name} ({job.family.name})")
+    model = load.load(job.checkpoint, job.family)
+    with tempfile.TemporaryDirectory(prefix="edge-export-") as folder:
+        compiled = compile_faults(job, model, album, step)
+        verified = verify_candidates(job, compiled, album, Path(folder), step)
+        notes = _processor_note(job, model, compiled, album, Path(folder))
+        step("pack", f"{job.recipe.name} version {number}")
+        return assemble(job, album, verified, out=out, number=number, now=now, notes=notes)
+
+
+def compile_faults(job: Job, model: Model, album: Album, step: Progress) -> Compiled:
+    """Words become constants or a head is fitted; the checkpoint's own evidence sets the scale of the scores."""
+    from exporters.specialise import Scale, plain_scale, specialise  # noqa: PLC0415 - imports torch
+
+    asked = tuple(prompts.questions(job.recipe))
+    step("prompts", f"{len(asked)} faults, {sum(len(q.words) + len(q.normal_words) for q in asked)} phrasings")
+    head = _fit_head(job, model, album, step) if job.recipe.head.kind == "fitted" else None
+    step("reference", f"float checkpoint on {len(album.frames)} images")
+    evidence = np.concatenate(
+        [
+            model.reference(model.normalise(album.frames[start : start + REFERENCE_BATCH]), asked, head)
+            for start in range(0, len(album.frames), REFERENCE_BATCH)
+        ]
+    )
+    chosen = calibrate.calibrating(job.recipe, album)
+    scale = plain_scale(len(asked))
+    if chosen.any():
+        bound = job.recipe.tolerance.false_alarm_bound
+        pairs = [calibrate.fit_scale(evidence[chosen, k], bound) for k in range(len(asked))]
+        scale = Scale(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs], np.float32))
+    return Compiled(asked, head, evidence, scale, specialise(model.graph(asked, head), scale))
+
+
+def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, step: Progress) -> Verified:
+    """Export, quantize, compare with the checkpoint, time in turns, choose."""
+    wanted = compiled.scale.scores(compiled.reference)
+    wanted_limits = calibrate.thresholds(job.recipe, album, wanted)
+    graphs = _graphs(job, compiled, album, folder, step)
+    provider = _provider(job)
+    share = job.recipe.tolerance.flips_share
+    scores, parities = {}, {}
+    for scheme, graph in graphs.items():
+        step("verify", f"{scheme} on {len(album.frames)} images")
+        execution = Execution(graph=graph.name, provider=provider, intra_op_threads=1, scheme=scheme)
+        scores[scheme] = measure.score_frames(folder, execution, job.input, "scores", album.frames)
+        limits = calibrate.thresholds(job.recipe, album, scores[scheme])
+        parities[scheme] = verify.compare(wanted, scores[scheme], wanted_limits, limits, share)
+        if scheme == "float32":
+            verify.check_exact(parities[scheme], [q.id for q in compiled.questions], wanted, scores[scheme])
+    executions = _executions(job, graphs, provider)
+    step("measure", f"{len(executions)} candidates in turns")
+    picture = folder / "picture"
+    picture.write_bytes(album.encoded[0])
+    tolerance = job.recipe.tolerance
+    timing = measure.Job(
+        folder=folder, executions=executions, input=job.input, output="scores", picture=picture,
+        runs=tolerance.timing_runs, seconds=tolerance.timing_seconds,
+    )  # fmt: skip
+    timed = measure.measure(timing)
+    candidates = verify.choose(
+        [
+            verify.Measured(execution, graphs[execution.scheme].stat().st_size, latency, parities[execution.scheme])
+            for execution, latency in zip(executions, timed.infer, strict=True)
+        ]
+    )
+    chosen = executions[[one.chosen for one in candidates].index(True)]
+    step("measure", f"{chosen.scheme} on {chosen.intra_op_threads} threads alone")
+    alone = measure.measure(timing.model_copy(update={"executions": (chosen,)}))
+    return Verified(
+        graph=folder / chosen.graph,
+        execution=chosen,
+        scores=scores[chosen.scheme],
+        candidates=tuple(candidates),
+        latency=(*alone.infer, *alone.frame),
+        peak_rss_mib=alone.peak_rss_mib,
+        noise=_noise(job, album, folder, chosen, scores[chosen.scheme]),
+    )
+
+
+def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module:
+    from exporters import head  # noqa: PLC0415 - imports torch
+
+    fit = album.part("fit")
+    step("head", f"features of {int(fit.sum())} images")
+    features = model.features(album.frames[fit], job.recipe.head.layers)
+    return head.fit(
+        features,
+        album.labels[fit],
+        None if album.masks is None else album.masks[fit],
+        job.recipe.head,
+        say=lambda what: step("head", what),
+    )
+
+
+def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Progress) -> dict[str, Path]:
+    """One ONNX file per scheme; the float one is always made, being what the others come from."""
+    from exporters import export  # noqa: PLC0415 - imports torch
+
+    step("export", "torch to ONNX")
+    plain = export.export(compiled.module, job.pixels.height, job.pixels.width, folder / "float32.onnx")
+    graphs = {"float32": plain}
+    pool = (
+        np.flatnonzero(calibrate.calibrating(job.recipe, album))
+        if not album.synthetic
+        else np.arange(len(album.frames))
+    )
+    pool = pool if len(pool) else np.arange(len(album.frames))
+    count = min(job.recipe.quantization.calibration_images, len(pool))
+    frames = album.frames[pool[np.linspace(0, len(pool) - 1, count).astype(int)]]
+    for scheme in job.recipe.quantization.schemes or job.board.schemes:
+        if scheme != "float32":
+            step("quantize", scheme)
+            graphs[scheme] = quantize.quantize(
+                scheme, plain, folder / f"{scheme}.onnx", frames=frames, input_name="frame",
+                reduce_range=job.board.reduce_range,
+            )  # fmt: skip
+    return graphs
+
+
+def _executions(job: Job, graphs: Mapping[str, Path], provider: str) -> tuple[Execution, ...]:
+    wanted = job.recipe.quantization.schemes or job.board.schemes
+    cores = machine_facts().cores
+    threads = [n for n in job.recipe.quantization.threads or job.board.threads if n <= min(cores, job.board.cores)]
+    return tuple(
+        Execution(graph=graphs[scheme].name, provider=provider, intra_op_threads=count, scheme=scheme)
+        for scheme in wanted
+        for count in threads or [1]
+    )
+
+
+def _provider(job: Job) -> str:
+    """The board's best execution provider that is installed here; the CPU's when none is."""
+    here = quantize.available_providers()
+    return next((name for name in job.board.providers if name in here), "CPUExecutionProvider")
+
+
+def _noise(job: Job, album: Album, folder: Path, chosen: Execution, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much each score moves when a frame shifts by one pixel and brightens by 2 %: float32 [K]."""
+    pool = np.flatnonzero(album.normal) if album.normal.any() else np.arange(len(album.frames))
+    some = pool[np.linspace(0, len(pool) - 1, min(NOISE_PICTURES, len(pool))).astype(int)]
+    moved = np.clip(np.roll(album.frames[some], 1, axis=2).astype(np.float32) * 1.02, 0, 255).astype(np.uint8)
+    found = measure.score_frames(folder, chosen, job.input, "scores", moved)
+    return np.array([calibrate.score_noise(found[:, k], scores[some, k]) for k in range(scores.shape[1])], np.float32)
+
+
+def _processor_note(job: Job, model: Model, compiled: Compiled, album: Album, folder: Path) -> tuple[str, ...]:
+    """What the daemon's resizing changes against the checkpoint's own image processor, said apart from quantization."""
+    count = min(PROCESSOR_PICTURES, len(album.frames))
+    some = np.linspace(0, len(album.frames) - 1, count).astype(int)
+    found = []
+    for index in some:
+        picture = folder / "picture"
+        picture.write_bytes(album.encoded[index])
+        found.append(model.process(picture))
+    pixels = np.concatenate(found)
+    theirs = compiled.scale.scores(model.reference(pixels, compiled.questions, compiled.head))
+    ours = compiled.scale.scores(compiled.reference[some])
+    difference = np.abs(theirs - ours)
+    levels = np.abs(pixels - model.normalise(album.frames[some])).mean() * float(np.mean(job.pixels.std)) * 255
+    return (
+        f"The daemon's preprocessing against the checkpoint's own image processor ({count} images, float32): pixels differ by "
+        f"{levels:.2f}/255 on average, scores by {difference.mean():.4f} on average and {difference.max():.4f} at most.",
+    )

@@ -1,0 +1,161 @@
+"""What a build will do and need, before it does it: from the checkpoint's headers alone, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporters.device import Device
+from exporters.families.base import Checkpoint, Geometry, PixelSpec
+from exporters.recipe import Recipe
+
+MIB = 2**20
+# Measured on this project's reference machine (benchmarks of 2026-11): what the toolchain itself takes, whatever the model.
+TOOLCHAIN_MIB = 900.0
+TOOLCHAIN_SECONDS = 20.0
+WEIGHT_COPIES = 4.0  # checkpoint, traced program, ONNX message, and the quantizer's copy, float32 each
+GRAPH_BYTES = 120_000  # nodes and names of a graph
+ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
+SCORED_PASSES = 1.0  # of every scheme over every image
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One candidate as estimated: file size in bytes, latency in ms on the board."""
+
+    scheme: str
+    threads: int
+    size_bytes: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A build, estimated: steps in words, candidates, peak memory of the build in MiB, its time in s, and warnings."""
+
+    steps: tuple[str, ...]
+    options: tuple[Option, ...]
+    peak_memory_mib: float
+    seconds: float
+    warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        head = f"{'candidate':<22}{'size MiB':>10}{'ms on the board':>18}"
+        rows = [
+            f"{option.scheme + f' x{option.threads}':<22}{option.size_bytes / MIB:>10.1f}{option.latency_ms:>18.1f}"
+            for option in self.options
+        ]
+        need = f"estimated: {self.peak_memory_mib:.0f} MiB peak memory and {self.seconds:.0f} s to build"
+        return [*self.steps, "", head, *rows, "", need, *(f"warning: {warning}" for warning in self.warnings)]
+
+
+def make_plan(
+    recipe: Recipe,
+    board: Device,
+    *,
+    checkpoint: Checkpoint,
+    spec: PixelSpec,
+    geometry: Geometry,
+    images: Mapping[str, int],
+    family: str,
+) -> Plan:
+    """Estimate a build.
+
+    Args:
+        recipe: what to export.
+        board: for which board.
+        checkpoint: headers of the checkpoint.
+        spec: its input.
+        geometry: size and work of the graph.
+        images: how many pictures each class has; empty without site images.
+        family: name of its family.
+    """
+    schemes = recipe.quantization.schemes or board.schemes
+    threads = [n for n in recipe.quantization.threads or board.threads if n <= board.cores]
+    options = tuple(
+        Option(scheme, count, size_bytes(geometry, scheme), latency_ms(geometry, board, scheme, count))
+        for scheme in schemes
+        for count in threads
+    )
+    total = min(sum(images.values()), recipe.images.limit)
+    parameters = geometry.matmul_parameters + geometry.other_parameters
+    frame_bytes = spec.width * spec.height * 3
+    # The float32 reference takes float frames, four bytes a value, of every picture at once.
+    memory = (
+        TOOLCHAIN_MIB
+        + (checkpoint.parameters * 4 + parameters * 4 * (WEIGHT_COPIES - 1) + total * frame_bytes * 5) / MIB
+    )
+    per_frame = latency_ms(geometry, board, "float32", 1) / 1e3
+    seconds = (
+        TOOLCHAIN_SECONDS + total * per_frame * (2 + SCORED_PASSES * len(schemes)) + recipe.tolerance.timing_seconds
+    )
+    if recipe.head.kind == "fitted":
+        seconds += total * per_frame + total * recipe.head.epochs * 2e-3
+    return Plan(
+        steps=_steps(
+            recipe, checkpoint=checkpoint, spec=spec, family=family, images=images, schemes=schemes, threads=threads
+        ),
+        options=options,
+        peak_memory_mib=memory,
+        seconds=seconds,
+        warnings=_warnings(recipe, board, options, images),
+    )
+
+
+def size_bytes(geometry: Geometry, scheme: str) -> float:
+    """Size of the ONNX file: products in int8 or float32, the rest in float32."""
+    width = 4 if scheme == "float32" else 1
+    return geometry.matmul_parameters * width + geometry.other_parameters * 4 + GRAPH_BYTES
+
+
+def latency_ms(geometry: Geometry, board: Device, scheme: str, threads: int) -> float:
+    """Time of one inference on the board, from its declared throughput; the second thread is worth less than the first."""
+    speed = board.throughput.fp32_gflops * 1e9
+    if scheme == "float32":
+        seconds = geometry.flop / speed
+    else:
+        products = geometry.flop * (1 - ATTENTION_SHARE)
+        seconds = products / (board.throughput.int8_gops * 1e9) + geometry.flop * ATTENTION_SHARE / speed
+    return seconds * 1e3 / (1 + 0.8 * (threads - 1))
+
+
+def _steps(
+    recipe: Recipe,
+    *,
+    checkpoint: Checkpoint,
+    spec: PixelSpec,
+    family: str,
+    images: Mapping[str, int],
+    schemes: tuple[str, ...],
+    threads: list[int],
+) -> tuple[str, ...]:
+    phrases = sum(len(fault.words) + len(recipe.normal_words_of(fault)) for fault in recipe.faults)
+    shown = (
+        ", ".join(f"{count} {name}" for name, count in images.items())
+        or "none: synthetic frames, nothing will be armed"
+    )
+    head = "text embeddings become constants" if recipe.head.kind == "words" else "a head is fitted on frozen features"
+    return (
+        f"load        {checkpoint.folder.name}: {family}, {checkpoint.parameters / 1e6:.1f} M parameters",
+        f"specialise  uint8 [1, {spec.height}, {spec.width}, 3], {spec.resize}, normalisation in the graph; vision tower only",
+        f"prompts     {len(recipe.faults)} faults, {phrases} phrasings; {head}",
+        f"images      {shown}",
+        f"quantize    {', '.join(schemes)}",
+        f"verify      {len(schemes) * len(threads)} candidates on {' or '.join(map(str, threads))} threads, taking turns",
+        "pack        the fastest that keeps the verdicts",
+    )
+
+
+def _warnings(recipe: Recipe, board: Device, options: tuple[Option, ...], images: Mapping[str, int]) -> tuple[str, ...]:
+    budget = recipe.budget_ms or board.budget_ms
+    found = []
+    if min(option.latency_ms for option in options) > budget:
+        found.append(
+            f"every candidate is estimated above the budget of {budget:g} ms: choose a smaller checkpoint or a faster board."
+        )
+    if min(option.size_bytes for option in options) / MIB > board.memory_mib / 2:
+        found.append(f"the smallest graph would take more than half of the board's {board.memory_mib} MiB.")
+    if not images:
+        found.append("no site images: thresholds come from the words alone and no fault will be armed.")
+    return tuple(found)

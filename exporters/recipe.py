@@ -1,0 +1,217 @@
+"""What to export, as one frozen record read from ``recipe.toml``: the checkpoint, the faults in plain words, the site's images."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ConfigError
+
+DATA_ROOT_VARIABLE = "EDGE_DATA"
+DATA_ROOT_DEFAULT = "../shared/data"
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")  # what edge.preprocess decodes; others would fail on the device too
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Scheme = Literal["float32", "dynamic-int8", "static-int8"]
+
+
+class Section(BaseModel):
+    """Base of all parts of a recipe: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Grouping(Section):
+    """Which images show the same thing, so that none of a group's images is fitted on while another is judged."""
+
+    pattern: str | None = Field(
+        default=None,
+        description="regular expression on the file path; its first group (or whole match) names the group",
+    )
+    number_pattern: str | None = Field(
+        default=None,
+        description="regular expression whose first group is a running frame number; runs of near numbers are a group",
+    )
+    run_gap: int = Field(default=500, ge=1, description="largest gap inside a run, frame numbers")
+    duplicate_bits: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="merge groups holding near duplicates: bits of 256 that may differ; 0: never",
+    )
+    duplicate_window: int = Field(
+        default=6000, ge=1, description="look for near duplicates only this near, frame numbers"
+    )
+
+    @model_validator(mode="after")
+    def _patterns(self) -> Grouping:
+        for pattern in filter(None, (self.pattern, self.number_pattern)):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        if self.pattern and self.number_pattern:
+            raise ValueError("give pattern or number_pattern, not both")
+        return self
+
+
+class Images(Section):
+    """The site's own images; files, folders or glob patterns, relative to the recipe; ${EDGE_DATA} is expanded."""
+
+    normal: tuple[str, ...] = Field(default=(), description="pictures of the normal state")
+    mask_suffix: str | None = Field(
+        default=None,
+        description="a fault picture's mask lies beside it under this ending, e.g. .png; white is fault (fitted head only)",
+    )
+    grouping: Grouping = Field(default=Grouping(), description="which images belong together")
+    fit_share: Share = Field(
+        default=0.5, description="share of images for fitting a head; with words they calibrate too"
+    )
+    test_share: Share = Field(default=0.3, description="share of images never fitted or calibrated on: the evidence")
+    limit: int = Field(default=4000, ge=1, description="most images used, number; more are thinned evenly")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Images:
+        if self.fit_share + self.test_share >= 1.0:
+            raise ValueError("fit_share + test_share must leave images for calibration: keep their sum below 1")
+        return self
+
+
+class Head(Section):
+    """How a frame's features become evidence for a fault."""
+
+    kind: Literal["words", "fitted"] = Field(
+        default="words", description="words: text embeddings alone (zero-shot); fitted: a head fitted on site images"
+    )
+    layers: tuple[Share, ...] = Field(
+        default=(0.0, 0.5, 1.0),
+        description="depths of the tower whose patch features the fitted head sees; 0: patch embedding, 1: last layer",
+    )
+    epochs: int = Field(default=30, ge=1, description="passes over the fit images, number")
+    hidden: int = Field(default=96, ge=4, le=1024, description="width of the fitted head, units")
+    seed: int = Field(default=0, description="seed of the fit")
+
+
+class Quantization(Section):
+    """What to try; the best that keeps the verdicts is chosen by measurement."""
+
+    schemes: tuple[Scheme, ...] | None = Field(default=None, description="schemes to try; none: the board's")
+    threads: tuple[int, ...] | None = Field(default=None, description="threads to try, number; none: the board's")
+    calibration_images: int = Field(default=64, ge=1, description="images for static int8 ranges, number")
+
+
+class Tolerance(Section):
+    """What the result may cost, and what it must hold."""
+
+    flips_share: Share = Field(default=0.01, description="share of verdicts that quantization may change")
+    false_alarm_bound: Share = Field(default=0.02, description="share of normal frames that may be flagged, per fault")
+    timing_runs: int = Field(default=150, ge=10, description="timed runs per candidate, number")
+    timing_seconds: float = Field(default=20.0, gt=0, description="most time spent on timing all candidates, s")
+
+
+class FaultRecipe(Section):
+    """One fault, in the engineer's words."""
+
+    id: Identifier = Field(description="id, also its flag channel")
+    title: str = Field(description="short name for people")
+    words: tuple[str, ...] = Field(min_length=1, description="several phrasings of the fault")
+    normal_words: tuple[str, ...] = Field(default=(), description="phrasings of the normal state; none: the recipe's")
+    images: tuple[str, ...] = Field(default=(), description="pictures that show the fault; as images.normal")
+    threshold: Share | None = Field(default=None, description="score to flag at, 0..1; none: calibrated")
+
+
+class Recipe(Section):
+    """The whole recipe."""
+
+    name: Identifier = Field(description="the bundle's name")
+    version: int | None = Field(default=None, ge=1, description="number; none: one more than the newest in the folder")
+    checkpoint: str = Field(description="checkpoint folder in Hugging Face layout, relative to the recipe")
+    licence: str = Field(default="unknown", description="licence of the weights, as their card says it")
+    budget_ms: float | None = Field(default=None, gt=0, description="latency budget, ms; none: the board's")
+    normal_words: tuple[str, ...] = Field(
+        default=("a flawless part", "a normal part without defects", "everything is in order"),
+        description="phrasings of the normal state for faults that give none",
+    )
+    images: Images = Field(default=Images(), description="the site's own images")
+    head: Head = Field(default=Head(), description="how features become evidence")
+    quantization: Quantization = Field(default=Quantization(), description="what to try")
+    tolerance: Tolerance = Field(default=Tolerance(), description="what must hold")
+    faults: tuple[FaultRecipe, ...] = Field(min_length=1, description="the faults to flag")
+
+    @model_validator(mode="after")
+    def _ids(self) -> Recipe:
+        ids = [fault.id for fault in self.faults]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"fault ids repeat: {ids}")
+        if self.head.kind == "fitted" and not self.images.normal:
+            raise ValueError("head.kind = 'fitted' needs images.normal")
+        return self
+
+    def normal_words_of(self, fault: FaultRecipe) -> tuple[str, ...]:
+        """The phrasings of the normal state that a fault is contrasted with."""
+        return fault.normal_words or self.normal_words
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe. Raises ConfigError that names the key and what is wrong with it."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
+        raise ConfigError(f"{path}: {problems}") from error
+
+
+def checkpoint_folder(recipe: Recipe, base: Path) -> Path:
+    """The checkpoint's folder; ``base`` is the recipe's. Raises ConfigError if it is not there."""
+    folder = (base / expand(recipe.checkpoint)).resolve()
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"checkpoint: {folder} has no config.json; give a local Hugging Face checkpoint folder.")
+    return folder
+
+
+def expand(pattern: str) -> str:
+    """A pattern with ${EDGE_DATA} filled in (an absolute path, so that the recipe's folder does not matter)."""
+    root = Path(os.environ.get(DATA_ROOT_VARIABLE, DATA_ROOT_DEFAULT)).resolve()
+    return pattern.replace("${" + DATA_ROOT_VARIABLE + "}", str(root))
+
+
+def find_images(patterns: Sequence[str], base: Path) -> list[Path]:
+    """The pictures that patterns name, sorted, each once.
+
+    Raises:
+        ConfigError: a pattern finds nothing - a silent gap in the evidence otherwise.
+    """
+    found: set[Path] = set()
+    for pattern in patterns:
+        here = [path for path in _matches(expand(pattern), base) if path.suffix.lower() in PICTURE_SUFFIXES]
+        if not here:
+            raise ConfigError(
+                f"no JPEG or PNG picture matches {pattern!r} (from {base}; {DATA_ROOT_VARIABLE} is the data folder)."
+            )
+        found.update(here)
+    return sorted(found)
+
+
+def _matches(pattern: str, base: Path) -> Iterator[Path]:
+    whole = (base / pattern).resolve() if not any(mark in pattern for mark in "*?[") else None
+    if whole is not None and whole.is_dir():
+        yield from whole.rglob("*")
+        return
+    if whole is not None:
+        yield from [whole] if whole.is_file() else []
+        return
+    root = Path(pattern).anchor
+    yield from (Path(root) if root else base).glob(pattern.removeprefix(root)) if root else base.glob(pattern)

@@ -1,0 +1,159 @@
+"""What was built is compared with the float checkpoint and timed as the daemon runs it; the best candidate is chosen, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Candidate, Execution, Latency, Parity
+from edge.errors import ExportError
+
+EXACT = 1e-4  # a float graph that differs by more from the checkpoint computes something else
+FLOAT_TOLERANCE = 0.01  # golden scores on other devices: other summation orders
+INT8_TOLERANCE = 0.05  # likewise, with roundings that other instruction sets make differently
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One way to run the graph, measured: what `choose` decides on."""
+
+    execution: Execution
+    size_bytes: int
+    latency: Latency
+    parity: Parity
+
+
+def compare(
+    reference: NDArray[np.float32],
+    found: NDArray[np.float32],
+    reference_limits: NDArray[np.float32],
+    found_limits: NDArray[np.float32],
+    flips_share: float,
+) -> Parity:
+    """How scores [N, K] differ from the reference's, each judged at its own thresholds [K]."""
+    if reference.shape != found.shape:
+        raise ExportError(f"the graph gives scores {found.shape}, the checkpoint {reference.shape}.")
+    difference = np.abs(reference - found)
+    flips = int(((reference >= reference_limits) != (found >= found_limits)).sum())
+    return Parity(
+        images=len(reference),
+        mean_abs=float(difference.mean()),
+        max_abs=float(difference.max()),
+        flips=flips,
+        verdicts=reference.size,
+        flips_allowed=int(flips_share * reference.size),
+    )
+
+
+def check_exact(
+    parity: Parity, fault_ids: Sequence[str], reference: NDArray[np.float32], found: NDArray[np.float32]
+) -> None:
+    """The float graph must be the checkpoint: a larger difference is a wrong graph, and no tolerance helps.
+
+    Raises:
+        ExportError: names the fault that differs most, and the fault it was swapped with if that is what happened.
+    """
+    if parity.max_abs <= EXACT:
+        return
+    worst = int(np.abs(reference - found).max(axis=0).argmax())
+    twin = [k for k in range(found.shape[1]) if k != worst and np.abs(reference[:, worst] - found[:, k]).max() <= EXACT]
+    hint = f"; its scores are those of {fault_ids[twin[0]]!r}, so rows are swapped" if twin else ""
+    raise ExportError(
+        f"the exported graph is not the checkpoint: scores differ by up to {parity.max_abs:.2e} (allowed {EXACT:g}), most for fault "
+        f"{fault_ids[worst]!r}{hint}. Nothing was written; please report the model's configuration."
+    )
+
+
+def choose(measured: Sequence[Measured]) -> list[Candidate]:
+    """The fastest candidate that keeps its flips within tolerance is chosen; each gets its verdict in words with numbers.
+
+    Raises:
+        ExportError: none keeps the verdicts (float32 always does, unless it was left out).
+    """
+    keeping = [one for one in measured if one.parity.flips <= one.parity.flips_allowed]
+    if not keeping:
+        table = "; ".join(f"{_name(one)}: {_flips(one)}" for one in measured)
+        raise ExportError(
+            f"no candidate keeps the verdicts ({table}). Add float32 to quantization.schemes or raise tolerance.flips_share."
+        )
+    best = min(keeping, key=lambda one: one.latency.p50_ms)
+    floats = [one for one in measured if one.execution.scheme == "float32"]
+    float_p50 = min((one.latency.p50_ms for one in floats), default=None)
+    return [
+        Candidate(
+            scheme=one.execution.scheme,
+            intra_op_threads=one.execution.intra_op_threads,
+            size_bytes=one.size_bytes,
+            latency=one.latency,
+            parity=one.parity,
+            chosen=one is best,
+            verdict=_verdict(one, best, float_p50),
+        )
+        for one in measured
+    ]
+
+
+def _verdict(one: Measured, best: Measured, float_p50: float | None) -> str:
+    mine = one.latency.p50_ms
+    words = []
+    if one.parity.flips > one.parity.flips_allowed:
+        words.append(f"passed over: {_flips(one)}, allowed {one.parity.flips_allowed}")
+    elif one is best:
+        words.append(f"chosen: fastest that keeps the verdicts, p50 {mine:.2f} ms, {_flips(one)}")
+    else:
+        words.append(
+            f"passed over: p50 {mine:.2f} ms against {best.latency.p50_ms:.2f} ms of {_name(best)}, {_flips(one)}"
+        )
+    if one.execution.scheme != "float32" and float_p50 is not None:
+        if mine > float_p50:
+            words.append(f"int8 is slower than float32 here: {mine:.2f} against {float_p50:.2f} ms")
+        else:
+            words.append(f"{float_p50 / mine:.2f}x as fast as the best float32")
+    return "; ".join(words)
+
+
+def _flips(one: Measured) -> str:
+    return f"{one.parity.flips} of {one.parity.verdicts} verdicts flip"
+
+
+def _name(one: Measured) -> str:
+    threads = one.execution.intra_op_threads
+    return f"{one.execution.scheme} on {threads} thread{'s' if threads != 1 else ''}"
+
+
+def golden_tolerance(scheme: str) -> float:
+    """Largest difference of a golden score that a device may show."""
+    return FLOAT_TOLERANCE if scheme == "float32" else INT8_TOLERANCE
+
+
+def pick_golden(scores: NDArray[np.float32], labels: NDArray[np.bool_], count: int) -> list[int]:
+    """Indexes of pictures whose scores differ most: a wrong graph must not pass by giving everything the same score.
+
+    Starts at the picture nearest the mean, then takes the one farthest from all taken, so the choice is spread and deterministic;
+    pictures with faults and without alternate while there are both.
+    """
+    first = int(np.abs(scores - scores.mean(axis=0)).sum(axis=1).argmin())
+    taken = [first]
+    faulty = labels.any(axis=1)
+    while len(taken) < min(count, len(scores)):
+        distance = np.min([np.abs(scores - scores[index]).sum(axis=1) for index in taken], axis=0)
+        distance[taken] = -1.0
+        other: NDArray[np.bool_] = np.not_equal(faulty, faulty[taken[-1]])
+        other[taken] = False
+        pool = np.flatnonzero(other) if other.any() else np.arange(len(scores))
+        taken.append(int(pool[distance[pool].argmax()]))
+    return taken
+
+
+def indistinct(golden: NDArray[np.float32], tolerance: float) -> list[tuple[int, int]]:
+    """Pairs of faults that the golden inputs cannot tell apart: swapping them would stay within tolerance. Proves the check can fail."""
+    count = golden.shape[1]
+    return [
+        (left, right)
+        for left in range(count)
+        for right in range(left + 1, count)
+        if np.abs(golden[:, left] - golden[:, right]).max() <= tolerance
+    ]
