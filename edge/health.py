@@ -160,14 +160,14 @@ class Health:
             entry.received += 1
             entry.last_received_ns = now_ns
 
-    def rejected(self, reason: str, *, camera: str | None = None, sensor: str | None = None) -> None:
-        """A message was refused before it became a frame or a reading."""
+    def rejected(self, reason: str, *, camera: str | None = None, sensor: str | None = None, count: int = 1) -> None:
+        """A message was refused before it became a frame or a reading; `count` of them where they belong to nobody."""
         if camera is not None:
             self.frame_dropped(camera, Drop.RETAINED if reason == Drop.RETAINED.value else Drop.REJECTED, reason)
             return
         with self._lock:
             counts = self._sensors[sensor].rejected if sensor is not None else self._rejected
-            counts[reason] += 1
+            counts[reason] += count
 
     def ages_ns(self, camera: str, now_ns: int) -> Ages:
         """How old a camera's newest frame is, its newest that was judged, and its newest that was judged in budget."""

@@ -128,6 +128,9 @@ class Worker:
             self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
 
     def _tick(self, now_ns: int, now_wall_ns: int) -> None:
+        if self._inbox.overflow:
+            self._health.rejected("inbox_overflow", count=self._inbox.overflow)
+            self._inbox.overflow = 0
         for reading in self._inbox.take_readings():
             for rule in self._rules_of.get(reading.sensor, ()):
                 rule.update(reading)

@@ -1,0 +1,371 @@
+"""The path of a frame and the inference thread, driven by a fake clock over real stages.
+
+The graph is real (how red, green and blue a picture is), the pictures are real JPEG; only time and the wire are ours. Each stage that asks
+for the time moves it on by `step_ms`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.annunciator import Annunciator, Context
+from edge.bundle import open_bundle
+from edge.channel import Channel, resolve_channels, resolve_rules
+from edge.clock import Clock
+from edge.daemon import by_camera, load_engine, publish_policy
+from edge.envelope import ConnectionStats, Incoming, Outgoing
+from edge.frame import Frame, Reading
+from edge.health import Health
+from edge.messages import Asset, ModelInfo, timestamp
+from edge.path import FramePath
+from edge.preprocess import Preprocessor
+from edge.publish import Publisher
+from edge.report import Reporter
+from edge.settings import Site
+from edge.standing import site_alarms
+from edge.worker import MAX_READINGS, TICK_NS, Inbox, Worker
+from tests.edge.builders import colour_bundle, flat_jpeg
+
+MS = 1_000_000
+WALL_NS = 1_800_000_000_000_000_000
+RED, DARK = flat_jpeg(255, 0, 0), flat_jpeg(10, 10, 10)
+ALARM = {
+    "severity": 700,
+    "message": "It is red",
+    "operator_action": "Look",
+    "consequence": "Red parts",
+    "off_delay_ms": 100.0,
+}
+
+
+class FakeTime:
+    """A clock that each reading moves on a little, as work does."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.step_ns = 10_000
+
+    def monotonic_ns(self) -> int:
+        """Now, and time goes on."""
+        self.now_ns += self.step_ns
+        return self.now_ns
+
+    def wall_ns(self) -> int:
+        """The wall clock runs along."""
+        return WALL_NS + self.now_ns
+
+
+class Bench:
+    """A worker with everything around it but the network."""
+
+    def __init__(self, folder: Path, **site: Any) -> None:
+        colour_bundle(folder)
+        bundle = open_bundle(folder)
+        base: dict[str, Any] = {
+            "bundle": folder,
+            "node": {"id": "n"},
+            "cameras": ({"id": "cam"},),
+            "sensors": ({"id": "vibration", "stale_after_ms": 1000},),
+            "rules": ({"id": "shaking", "sensor": "vibration", "kind": "above", "limit": 4.0},),
+            "faults": (
+                {"id": "red", "camera": "cam", "alarm": ALARM},
+                {"id": "loose", "rules": ("shaking",), "alarm": ALARM},
+            ),
+            "publish": {"flags": "frame", "heartbeat_s": 1.0},
+        }
+        self.site = Site.model_validate(base | site)
+        self.time = FakeTime()
+        self.sent: list[Outgoing] = []
+        clock = Clock(self.time.monotonic_ns, self.time.wall_ns)
+        specs = resolve_channels(self.site, bundle.manifest)
+        rules = resolve_rules(self.site)
+        channels = [Channel(spec, rules) for spec in specs]
+        self.health = Health({camera.id: 40 * MS for camera in self.site.cameras}, ["vibration"], 0)
+        publisher = Publisher(
+            prefix="p",
+            session="s",
+            policy=publish_policy(self.site.publish),
+            send=self._send,
+            on_acknowledged=self.health.flag_acknowledged,
+        )
+        model = ModelInfo(name="colours", version=1, sha256="0" * 64)
+        ids = iter(range(1000))
+        annunciator = Annunciator(
+            site_alarms(self.site, specs),
+            publisher,
+            Context("colours", "0" * 64, Asset(path="", rds_pp="")),
+            lambda _wall: f"id{next(ids)}",
+        )
+        self.inbox = Inbox()
+        reporter = Reporter(
+            session="s",
+            version="0",
+            model=model,
+            channels=specs,
+            annunciator=annunciator,
+            health=self.health,
+            publisher=publisher,
+            heartbeat_ns=1000 * MS,
+            start_ns=0,
+            link=lambda: ConnectionStats(True, "5", None, 1, 0, len(self.sent), 0, 0, {}, 0, 0, None, 0),  # noqa: FBT003 - a record's fields
+            realtime="other:0",
+        )
+        path = FramePath(
+            preprocessors={camera.id: Preprocessor(bundle.manifest.input) for camera in self.site.cameras},
+            engine=load_engine(bundle),
+            channels=by_camera(self.site, channels),
+            publisher=publisher,
+            health=self.health,
+            monotonic_ns=self.time.monotonic_ns,
+            wall_ns=self.time.wall_ns,
+        )
+        self.worker = Worker(
+            site=self.site,
+            clock=clock,
+            path=path,
+            channels=channels,
+            rules=rules,
+            annunciator=annunciator,
+            publisher=publisher,
+            health=self.health,
+            reporter=reporter,
+            inbox=self.inbox,
+        )
+        self.seq = 0
+
+    def _send(self, message: Outgoing) -> int:
+        self.sent.append(message)
+        return len(self.sent)
+
+    def frame(self, encoded: bytes, *, waited_ms: float = 0.0) -> None:
+        """One frame comes and is taken after it waited."""
+        self.seq += 1
+        received = self.time.now_ns
+        self.health.frame_received("cam", received)
+        self.time.now_ns += round(waited_ms * MS)
+        self.worker.turn(Frame("cam", self.seq, encoded, received, WALL_NS, received + 40 * MS))
+
+    def idle(self, duration_ms: float) -> None:
+        """Time passes without frames."""
+        until = self.time.now_ns + round(duration_ms * MS)
+        while self.time.now_ns < until:
+            self.time.now_ns += TICK_NS
+            self.worker.turn(None)
+
+    def reading(self, value: float) -> None:
+        """A sensor value comes."""
+        self.health.reading_received("vibration", self.time.now_ns)
+        self.inbox.put_reading(Reading("vibration", value, self.time.now_ns))
+
+    def command(self, verb: str, **fields: Any) -> dict[str, Any]:
+        """A command comes; returns the reply."""
+        body = {
+            "request_id": f"r{self.time.now_ns}",
+            "issued_at": timestamp(self.time.wall_ns()),
+            "user": "op",
+        } | fields
+        self.inbox.put_command(Incoming(f"p/cmd/{verb}", json.dumps(body).encode(), False, 0, 0))  # noqa: FBT003 - a record's field
+        self.worker.turn(None)
+        return self.take(f"res/{verb}")[-1]
+
+    def take(self, topic: str) -> list[dict[str, Any]]:
+        """Bodies sent on a topic since the last `clear`."""
+        return [json.loads(message.payload) for message in self.sent if message.topic == f"p/{topic}"]
+
+    def last(self, topic: str) -> dict[str, Any]:
+        """The newest body on a topic."""
+        return self.take(topic)[-1]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A worker on the colour bundle."""
+    return Bench(tmp_path / "bundle")
+
+
+def test_every_frame_gets_its_verdict(bench: Bench) -> None:
+    """Red is a fault, dark is ok, in the order of the frames."""
+    for encoded in (DARK, RED, RED, DARK):
+        bench.frame(encoded)
+    flags = [flag for flag in bench.take("flag/red") if flag["frame_seq"] is not None]
+    assert [(flag["frame_seq"], flag["verdict"]) for flag in flags] == [
+        (1, "ok"),
+        (2, "fault"),
+        (3, "fault"),
+        (4, "ok"),
+    ]
+    assert all(flag["met"] and len(flag["stage_ms"]) == 4 for flag in flags)
+
+
+def test_a_frame_that_cannot_make_it_is_dropped_before_decoding(bench: Bench) -> None:
+    """It is counted as late, says nothing, and is never decoded: even garbage is not looked at."""
+    bench.frame(DARK)
+    bench.frame(b"garbage that decoding would reject", waited_ms=41)
+    report = bench.health.cameras(bench.time.now_ns)["cam"]
+    assert (report.verdicts, report.dropped, report.rejected) == (1, {"late": 1}, {})
+
+
+def test_the_expected_time_counts(bench: Bench) -> None:
+    """With 35 ms of work to come, a frame that waited 6 ms of 40 is already late."""
+    bench.time.step_ns = 8 * MS  # five readings of the clock from taken to published
+    bench.frame(DARK)
+    bench.time.step_ns = 10_000
+    bench.frame(DARK, waited_ms=20)
+    assert bench.health.cameras(bench.time.now_ns)["cam"].dropped == {"late": 1}
+
+
+def test_a_slow_run_does_not_blind_the_camera_for_ever(bench: Bench) -> None:
+    """The estimate forgets when frames are dropped, so a camera recovers from one slow run."""
+    bench.time.step_ns = 15 * MS
+    bench.frame(DARK)
+    bench.time.step_ns = 10_000
+    bench.frame(DARK)
+    bench.frame(DARK)
+    report = bench.health.cameras(bench.time.now_ns)["cam"]
+    assert (report.verdicts, report.dropped) == (2, {"late": 1})
+
+
+def test_a_late_ok_is_unknown(bench: Bench) -> None:
+    """What was judged after the deadline may show a fault, never its absence."""
+    bench.time.step_ns = 15 * MS
+    bench.frame(DARK)
+    flag = bench.take("flag/red")[-1]
+    assert (flag["verdict"], flag["met"]) == ("unknown", False)
+    assert bench.health.cameras(bench.time.now_ns)["cam"].misses == 1
+
+
+@pytest.mark.parametrize("encoded", [b"", b"not a picture", RED[: len(RED) // 2], b"\xff\xd8\xff" + b"\x00" * 50])
+def test_a_damaged_frame_makes_the_verdict_unknown(bench: Bench, encoded: bytes) -> None:
+    """Unknown with quality bad, counted by reason; the next good frame is judged."""
+    bench.frame(DARK)
+    bench.frame(encoded)
+    assert (bench.last("flag/red")["verdict"], bench.last("flag/red")["q"]) == ("unknown", "bad")
+    bench.frame(DARK)
+    assert bench.last("flag/red")["verdict"] == "ok"
+    report = bench.health.cameras(bench.time.now_ns)["cam"]
+    assert report.received == report.verdicts + sum(report.dropped.values())
+    assert report.dropped == {"rejected": 1}
+
+
+def test_a_fault_raises_its_alarm_and_its_return_clears_it_when_acknowledged(bench: Bench) -> None:
+    """Raise, acknowledge with the occurrence seen, return after the off-delay."""
+    bench.frame(RED)
+    alarm = bench.last("alarm/red")
+    assert (alarm["state"], alarm["source"]["frame_seq"], alarm["operator_action"]) == ("UNACK_ALM", 1, "Look")
+    assert bench.command("ack", alarm_id="red", occurrence_id="other")["code"] == "stale_occurrence"
+    reply = bench.command("ack", alarm_id="red", occurrence_id=alarm["occurrence_id"])
+    assert (reply["ok"], reply["state"]) == (True, "ACK_ALM")
+    for _ in range(8):
+        bench.frame(DARK)
+        bench.idle(20)
+    assert bench.last("alarm/red")["state"] == "NORM"
+    assert [
+        event["what"]
+        for event in bench.take("event")
+        if event["subject"] == "red" and event["detail"].split()[0] != "QUALITY"
+    ] == [
+        "NORM->UNACK_ALM",
+        "UNACK_ALM->ACK_ALM",
+        "ACK_ALM->NORM",
+    ]
+
+
+def test_a_silent_camera_freezes_its_alarm_and_raises_its_own(bench: Bench) -> None:
+    """Stale data never return an alarm to normal; the node's state says what is wrong."""
+    bench.frame(RED)
+    bench.idle(3000)
+    assert (bench.last("flag/red")["verdict"], bench.last("flag/red")["q"]) == ("unknown", "stale")
+    assert (bench.last("alarm/red")["state"], bench.last("alarm/red")["quality"]) == ("UNACK_ALM", "stale")
+    assert bench.last("alarm/cam-silent")["state"] == "UNACK_ALM"
+    assert bench.last("state")["ne107"] == "F"
+    bench.frame(RED)
+    bench.idle(300)
+    assert bench.last("alarm/red")["quality"] == "good"
+
+
+def test_frames_that_are_only_damaged_count_as_silence(bench: Bench) -> None:
+    """A camera that sends rubbish is as blind as one that sends nothing."""
+    for _ in range(80):
+        bench.frame(b"rubbish")
+        bench.idle(40)
+    assert bench.last("alarm/cam-silent")["state"] == "UNACK_ALM"
+
+
+def test_verdicts_that_are_always_late_raise_an_alarm(bench: Bench) -> None:
+    """Frames come, verdicts come, but none in budget."""
+    bench.time.step_ns = 15 * MS
+    for _ in range(80):
+        bench.frame(RED)
+    assert bench.last("alarm/cam-late")["state"] == "UNACK_ALM"
+    assert bench.last("state")["ne107"] in {"S", "F"}
+
+
+def test_a_sensor_alone_raises_and_its_silence_freezes(bench: Bench) -> None:
+    """A rule needs no camera; a silent sensor is unknown and has its own alarm."""
+    bench.reading(9.0)
+    bench.idle(50)
+    assert bench.last("flag/loose")["verdict"] == "fault"
+    assert bench.last("alarm/loose")["state"] == "UNACK_ALM"
+    bench.idle(2000)
+    assert bench.last("flag/loose")["verdict"] == "unknown"
+    assert bench.last("alarm/loose")["state"] == "UNACK_ALM"
+    assert bench.last("alarm/vibration-silent")["state"] == "UNACK_ALM"
+
+
+def test_the_heartbeat_accounts_for_every_frame(bench: Bench) -> None:
+    """Received is verdicts plus drops, always."""
+    for encoded, waited in ((DARK, 0), (b"x", 0), (DARK, 50), (RED, 0)):
+        bench.frame(encoded, waited_ms=waited)
+    bench.idle(1100)
+    camera = bench.last("heartbeat")["cameras"]["cam"]
+    assert camera["received"] == 4
+    assert camera["verdicts"] + sum(camera["dropped"].values()) == 4
+
+
+def test_a_reconnect_says_state_meta_alarms_and_flags_again(bench: Bench) -> None:
+    """A broker that lost its memory gets everything retained, the standing alarms first."""
+    bench.frame(RED)
+    bench.idle(100)
+    bench.sent.clear()
+    bench.inbox.reconnected = True
+    bench.worker.turn(None)
+    topics = [message.topic for message in bench.sent]
+    assert {"p/state", "p/meta", "p/alarm/red", "p/alarm/cam-silent", "p/flag/red", "p/flag/loose"} <= set(topics)
+    alarms = [topic for topic in topics if topic.startswith("p/alarm/")]
+    assert alarms[0] == "p/alarm/red"
+    assert all(message.retain for message in bench.sent if message.topic.startswith(("p/alarm/", "p/state", "p/meta")))
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields", "code"),
+    [
+        ("shelve", {"alarm_id": "nothing"}, "unknown_alarm"),
+        ("ack", {"alarm_id": "red"}, "bad_request"),
+        ("rebirth", {}, "ok"),
+    ],
+)
+def test_commands_are_answered_and_journalled(bench: Bench, verb: str, fields: dict[str, Any], code: str) -> None:
+    """Each request gets one reply with a code."""
+    assert bench.command(verb, **fields)["code"] == code
+
+
+def test_a_command_that_cannot_be_answered_is_counted(bench: Bench) -> None:
+    """Retained and malformed commands change nothing and show in the heartbeat."""
+    bench.inbox.put_command(Incoming("p/cmd/ack", b"{}", True, 0, 0))  # noqa: FBT003 - a record's field
+    bench.inbox.put_command(Incoming("p/cmd/ack", b"rubbish", False, 0, 0))  # noqa: FBT003 - a record's field
+    bench.worker.turn(None)
+    assert bench.health.strays() == {"retained_command": 1, "bad_command": 1}
+    assert bench.take("res/ack") == []
+
+
+def test_the_inbox_is_bounded_and_counts_what_it_loses(bench: Bench) -> None:
+    """A flood of readings between two ticks keeps the newest, and the heartbeat tells what was lost."""
+    for number in range(MAX_READINGS + 5):
+        bench.inbox.put_reading(Reading("vibration", float(number), number))
+    assert (len(bench.inbox.readings), bench.inbox.readings[-1].value) == (MAX_READINGS, float(MAX_READINGS + 4))
+    bench.worker.turn(None)
+    assert bench.health.strays() == {"inbox_overflow": 5}
