@@ -34,9 +34,9 @@ class FirstOut:
         if transition.after in _QUIET:
             standing.discard(transition.alarm_id)
         else:
-            if transition.annunciate and not standing:
-                self._first[group] = transition.alarm_id
             standing.add(transition.alarm_id)
+            if transition.annunciate and before is None and len(standing) == 1:
+                self._first[group] = transition.alarm_id
         if not standing:
             self._first.pop(group, None)
         after = self._first.get(group)
