@@ -40,6 +40,7 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
         ConfigError: a file is missing, is not PEM, is open to other users, or key and certificate do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # host name and certificate are checked by default
+    context.sslsocket_class = _ClosingSocket
     context.minimum_version = _TLS_VERSIONS[tls.minimum_version]
     try:
         context.load_verify_locations(cafile=tls.ca_file)
@@ -54,6 +55,18 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
                 f"broker.tls.cert_file {tls.cert_file} and key_file {tls.key_file} are not a readable PEM pair: {error}"
             ) from error
     return context
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho would leave it to the garbage collector, at each attempt."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
+        """Shake hands or close."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _no_passphrase() -> str:

@@ -1,0 +1,49 @@
+"""Fixtures that several test files share: real MQTT brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay
+
+
+@pytest.fixture
+def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Builds brokers (not started) with options of mosquitto.conf; kills them at the end."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed: `apt-get install mosquitto` to run the broker tests")
+    made: list[Mosquitto] = []
+
+    def make(options: str = "allow_anonymous true", port: int | None = None) -> Mosquitto:
+        made.append(Mosquitto(tmp_path, options, port))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.kill()
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    """A running stock Mosquitto on a loopback port."""
+    return make_mosquitto().start()
+
+
+@pytest.fixture
+def relay(mosquitto: Mosquitto) -> Iterator[Relay]:
+    """A network between a client and `mosquitto` that can freeze or break."""
+    network = Relay(mosquitto.port)
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def amqtt() -> Iterator[Amqtt]:
+    """A running amqtt, which speaks MQTT 3.1.1 only."""
+    pytest.importorskip("amqtt", reason="amqtt is not installed: `pip install plantflag[demo]`")
+    broker = Amqtt()
+    yield broker
+    broker.kill()
