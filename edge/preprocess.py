@@ -26,8 +26,6 @@ import cv2  # here and not above: the limit above must be in the environment fir
 cv2.setNumThreads(1)  # the inference worker owns one core; OpenCV's pool would fight ONNX Runtime for the others
 
 _MAX_DCT_REDUCTION: Final = 8
-# Where averaging areas begins to beat four-tap bicubic; 1.0 .. 1.7 were measured over 8 target sizes and 3 resolutions.
-_AREA_FROM_RATIO: Final = 1.35
 
 
 class Preprocessor:
@@ -54,18 +52,18 @@ class Preprocessor:
     def fit(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A decoded picture uint8 [any height, any width, 3] to the tensor uint8 [1, height, width, 3].
 
-        Each axis that shrinks much averages areas, the rest is bicubic: on photographs the mean difference from the antialiased bicubic
-        filter that the checkpoints were trained with is 0.3 to 0.6 of 255, DCT scaling included, at a fraction of its cost.
+        Bicubic to twice the size, then the mean of 2 x 2: OpenCV has SIMD code for both. On photographs the mean difference from the
+        antialiased bicubic filter that the checkpoints were trained with is 0.3 to 0.6 of 255, DCT scaling included. INTER_AREA alone
+        differs as much and takes twice the time; INTER_LINEAR takes half the time and differs by 0.3 to 0.8.
         """
         height, width = self.spec.height, self.spec.width
         if self.spec.resize == "centre_crop":
             rgb = _centre_crop(rgb, height, width)
-        rows, columns = rgb.shape[:2]
-        averaged = (
-            width if columns >= _AREA_FROM_RATIO * width else columns,
-            height if rows >= _AREA_FROM_RATIO * height else rows,
-        )
-        rgb = _resize(_resize(rgb, averaged, cv2.INTER_AREA), (width, height), cv2.INTER_CUBIC)
+        # Bicubic sampling looks at 4 x 4 pixels: what is far larger must be averaged first.
+        bounded = (min(4 * width, rgb.shape[1]), min(4 * height, rgb.shape[0]))
+        rgb = _resize(rgb, bounded, cv2.INTER_AREA)
+        rgb = _resize(rgb, (2 * width, 2 * height), cv2.INTER_CUBIC)
+        rgb = _resize(rgb, (width, height), cv2.INTER_AREA)
         return np.ascontiguousarray(rgb)[np.newaxis]
 
 
