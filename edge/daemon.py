@@ -314,7 +314,6 @@ def publish_policy(settings: PublishSettings) -> Policy:
         flag_repeat_ns=round(settings.flag_repeat_s * NS_PER_S),
         value_min_interval_ns=round(settings.value_min_interval_ms * NS_PER_MS),
         value_deadband=settings.value_deadband,
-        heartbeat_s=settings.heartbeat_s,
     )
 
 

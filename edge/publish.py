@@ -10,16 +10,13 @@ import itertools
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.messages import Alarm, Event, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
+from edge.topics import ALARM, EVENT, FLAG, HEARTBEAT, JSON, META, REPLY, STATE, VALUE, Topic
 
-JSON = "application/json"
-FLAG_EXPIRY_S = 10
-EVENT_EXPIRY_S = 7 * 24 * 3600
-REPLY_EXPIRY_S = 60
 MAX_EVENTS_HELD = 10_000  # transitions held while the broker is away; past it the oldest are counted as lost
 EVENTS_PER_FLUSH = 200  # a stock Mosquitto drops what a client queues past 1000
 MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
@@ -35,7 +32,6 @@ class Policy:
     flag_repeat_ns: int
     value_min_interval_ns: int
     value_deadband: float
-    heartbeat_s: float
 
 
 @dataclass(slots=True)
@@ -138,12 +134,7 @@ class Publisher:
             ):
                 return
         said.value, said.value_quality, said.value_ns = score, evidence.quality, now_ns
-        self._say(
-            f"value/{channel}",
-            Value(ch=channel, score=score, q=evidence.quality, ts=timestamp(now_wall_ns)),
-            qos=0,
-            expiry_s=FLAG_EXPIRY_S,
-        )
+        self._say(VALUE, Value(ch=channel, score=score, q=evidence.quality, ts=timestamp(now_wall_ns)), channel)
 
     # --- alarms and the journal ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +145,7 @@ class Publisher:
 
     def alarm(self, message: Alarm) -> None:
         """Say an alarm's whole condition, retained."""
-        self._say(f"alarm/{message.id}", message, qos=1, retain=True)
+        self._say(ALARM, message, message.id)
 
     def event(
         self,
@@ -188,7 +179,7 @@ class Publisher:
     def flush_events(self) -> None:
         """Hand over events that are held, oldest first, a bounded number at a time."""
         for _ in range(min(EVENTS_PER_FLUSH, len(self._events))):
-            if not self._say("event", self._events[0], qos=1, expiry_s=EVENT_EXPIRY_S):
+            if not self._say(EVENT, self._events[0]):
                 return
             self._events.popleft()
 
@@ -200,11 +191,11 @@ class Publisher:
 
     def meta(self, message: Meta) -> None:
         """Say what this node can say, retained."""
-        self._say("meta", message, qos=1, retain=True)
+        self._say(META, message)
 
     def heartbeat(self, message: Heartbeat) -> None:
         """Say the ledger."""
-        self._say("heartbeat", message, qos=0, expiry_s=max(1, round(3 * self._policy.heartbeat_s)))
+        self._say(HEARTBEAT, message)
 
     def next_heartbeat_seq(self) -> int:
         """The next heartbeat's number."""
@@ -213,16 +204,8 @@ class Publisher:
 
     def reply(self, verb: str, message: Reply, *, topic: str | None = None, correlation: bytes | None = None) -> None:
         """Answer a command, on its response topic or on ours."""
-        self._send(
-            Outgoing(
-                topic or f"{self._prefix}/res/{verb}",
-                message.encode(),
-                qos=1,
-                expiry_s=REPLY_EXPIRY_S,
-                content_type=JSON,
-                correlation=correlation,
-            )
-        )
+        outgoing = _outgoing(REPLY, self._prefix, message, verb)
+        self._send(replace(outgoing, topic=topic or outgoing.topic, correlation=correlation))
 
     def resume(self, alarms: Iterable[Alarm]) -> None:
         """After a (re)connect: say the newest of everything retained or pending, alarms first."""
@@ -242,9 +225,7 @@ class Publisher:
             self._on_acknowledged(camera, now_ns - received_ns)
 
     def _say_flag(self, channel: str, message: Flag, frame: Frame | None) -> bool:
-        outgoing = Outgoing(
-            f"{self._prefix}/flag/{channel}", message.encode(), qos=1, expiry_s=FLAG_EXPIRY_S, content_type=JSON
-        )
+        outgoing = _outgoing(FLAG, self._prefix, message, channel)
         with self._lock:
             message_id = self._send(outgoing)
             if message_id is not None and frame is not None:
@@ -253,16 +234,19 @@ class Publisher:
                     self._awaited.popitem(last=False)
         return message_id is not None
 
-    def _say(self, name: str, message: Message, *, qos: int, retain: bool = False, expiry_s: int | None = None) -> bool:
-        outgoing = Outgoing(
-            f"{self._prefix}/{name}", message.encode(), qos=qos, retain=retain, expiry_s=expiry_s, content_type=JSON
-        )
-        return self._send(outgoing) is not None
+    def _say(self, topic: Topic, message: Message, name: str = "") -> bool:
+        return self._send(_outgoing(topic, self._prefix, message, name)) is not None
 
 
 def state_message(prefix: str, message: State) -> Outgoing:
     """The state topic's message; also the last will."""
-    return Outgoing(f"{prefix}/state", message.encode(), qos=1, retain=True, content_type=JSON)
+    return _outgoing(STATE, prefix, message)
+
+
+def _outgoing(topic: Topic, prefix: str, message: Message, name: str = "") -> Outgoing:
+    return Outgoing(
+        topic.at(prefix, name), message.encode(), topic.qos, topic.retain, topic.expiry_s, content_type=JSON
+    )
 
 
 def _stage_ms(stamps: Stamps) -> tuple[float, ...]:

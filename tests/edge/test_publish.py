@@ -44,7 +44,6 @@ def publisher(wire: Wire, acknowledged: list[tuple[str, int]] | None = None, **c
         "flag_repeat_ns": 0,
         "value_min_interval_ns": 500 * MS,
         "value_deadband": 0.02,
-        "heartbeat_s": 10.0,
     }
     known = acknowledged if acknowledged is not None else []
     return Publisher(

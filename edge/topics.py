@@ -1,0 +1,184 @@
+"""The topic tree as a table: what is said where, how, and for how long; docs/topics.md and the AsyncAPI document are drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge import messages
+from edge.messages import Message, json_schemas, schema_name
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic below ``{root}/{node}``; `expiry_s` None: for ever (an MQTT 3.1.1 broker keeps everything for ever)."""
+
+    path: str
+    message: type[Message]
+    qos: int
+    retain: bool
+    expiry_s: int | None
+    meaning: str
+
+    def at(self, prefix: str, name: str = "") -> str:
+        """The full topic, its parameter filled in."""
+        return f"{prefix}/{self.path.partition('{')[0]}{name}"
+
+
+STATE = Topic(
+    "state",
+    messages.State,
+    qos=1,
+    retain=True,
+    expiry_s=None,
+    meaning="whether the daemon is there and how it is (NAMUR NE 107); its last will is on the same topic",
+)
+META = Topic(
+    "meta",
+    messages.Meta,
+    qos=1,
+    retain=True,
+    expiry_s=None,
+    meaning="what this node watches: channels, thresholds, alarms with the operator's action",
+)
+HEARTBEAT = Topic(
+    "heartbeat",
+    messages.Heartbeat,
+    qos=0,
+    retain=False,
+    expiry_s=30,
+    meaning="the deadline ledger: latency percentiles, misses, drops by reason, blind time",
+)
+FLAG = Topic(
+    "flag/{channel}",
+    messages.Flag,
+    qos=1,
+    retain=False,
+    expiry_s=10,
+    meaning="the verdict on the newest frame, when it changes: the fast path",
+)
+VALUE = Topic(
+    "value/{channel}",
+    messages.Value,
+    qos=0,
+    retain=False,
+    expiry_s=10,
+    meaning="the score for trends, with a deadband",
+)
+ALARM = Topic(
+    "alarm/{alarm}",
+    messages.Alarm,
+    qos=1,
+    retain=True,
+    expiry_s=None,
+    meaning="the whole condition of one alarm, on every change and after each reconnect",
+)
+EVENT = Topic(
+    "event",
+    messages.Event,
+    qos=1,
+    retain=False,
+    expiry_s=7 * 24 * 3600,
+    meaning="the journal: every transition and command, in order",
+)
+REPLY = Topic(
+    "res/{verb}",
+    messages.Reply,
+    qos=1,
+    retain=False,
+    expiry_s=60,
+    meaning="the answer to a command, unless it named a response topic",
+)
+COMMAND = Topic(
+    "cmd/{verb}",
+    messages.Command,
+    qos=1,
+    retain=False,
+    expiry_s=30,
+    meaning="a request from SCADA; a retained one is ignored",
+)
+
+OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EVENT, REPLY)
+IN = (COMMAND,)
+
+
+def table_markdown() -> str:
+    """The tree as a Markdown table."""
+    lines = [
+        "| topic below `{root}/{node}` | direction | QoS | retained | expires | schema | meaning |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for direction, topics in (("out", OUT), ("in", IN)):
+        for topic in topics:
+            expiry = "never" if topic.expiry_s is None else f"{topic.expiry_s} s"
+            retained = "yes" if topic.retain else "no"
+            lines.append(
+                f"| `{topic.path}` | {direction} | {topic.qos} | {retained} | {expiry} | `{schema_name(topic.message)}` | {topic.meaning} |"
+            )
+    return "\n".join(lines)
+
+
+def asyncapi(version: str) -> dict[str, Any]:
+    """The tree as an AsyncAPI 3.0 document, as the daemon sees it: it sends what is out and receives what is in."""
+    channels, operations = {}, {}
+    for action, topics in (("send", OUT), ("receive", IN)):
+        for topic in topics:
+            name = topic.path.partition("/")[0]
+            parameter = topic.path.partition("{")[2].rstrip("}")
+            message = {"$ref": f"#/components/messages/{schema_name(topic.message)}"}
+            parameters = {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter) if key}
+            channels[name] = {
+                "address": f"{{root}}/{{node}}/{topic.path}",
+                "messages": {topic.message.__name__: message},
+                "parameters": parameters,
+            }
+            expiry = {} if topic.expiry_s is None else {"messageExpiryInterval": topic.expiry_s}
+            operations[f"{action}-{name}"] = {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{name}"},
+                "summary": topic.meaning,
+                "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retain, "bindingVersion": "0.2.0"} | expiry},
+            }
+    names = {
+        "root": "broker.root of the site file",
+        "node": "node.id of the site file",
+        "channel": "flag channel, see meta",
+        "alarm": "alarm id, see meta",
+        "verb": "what is asked for",
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "edge-daemon",
+            "version": version,
+            "description": "Fault flags and alarms of one edge device over MQTT.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": JSON,
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "parameters": {name: {"description": text} for name, text in names.items()},
+            "messages": {
+                name: {"name": name, "contentType": JSON, "payload": schema}
+                for name, schema in _inlined(json_schemas()).items()
+            },
+        },
+    }
+
+
+def _inlined(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Schemas whose local definitions are written out, because a reference into another part of an AsyncAPI document would break."""
+    return {name: _resolve(schema, schema.get("$defs", {})) for name, schema in schemas.items()}
+
+
+def _resolve(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - walks JSON
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return _resolve(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        return {key: _resolve(value, definitions) for key, value in node.items() if key != "$defs"}
+    if isinstance(node, list):
+        return [_resolve(item, definitions) for item in node]
+    return node
