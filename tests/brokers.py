@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -49,6 +49,25 @@ def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    """Run openssl in a folder."""
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_pki(folder: Path, names: Sequence[str]) -> None:
+    """Two authorities (``ca``, ``evil``), and for each name a ``.pem`` and a ``.key`` signed by ``ca``; all are valid for localhost."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for authority in ("ca", "evil"):
+        files = ("-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+        openssl(folder, "req", "-x509", *key, *files, "-days", "2", "-subj", f"/CN={authority}")
+    (folder / "san").write_text("subjectAltName=DNS:localhost\n", encoding="utf-8")
+    signed_by = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "san")
+    for name in names:
+        openssl(folder, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signed_by)
+        (folder / f"{name}.key").chmod(0o600)
 
 
 class Mosquitto:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay
+from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
 
 
 @pytest.fixture
@@ -30,6 +31,16 @@ def make_mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
     """A running stock Mosquitto on a loopback port."""
     return make_mosquitto().start()
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of certificates made with openssl: ``broker``, the device ``press7``, a camera ``top``, ``scada``; see `make_pki`."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: `apt-get install openssl` to run the TLS tests")
+    folder = tmp_path_factory.mktemp("pki")
+    make_pki(folder, ("broker", "press7", "top", "scada"))
+    return folder
 
 
 @pytest.fixture

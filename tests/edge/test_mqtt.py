@@ -414,26 +414,6 @@ def test_a_port_that_only_closes_is_no_busy_loop(connect: Ends) -> None:
 # TLS
 
 
-def openssl(folder: Path, *arguments: str) -> None:
-    """Run openssl in a folder."""
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two authorities (ca, evil), a broker certificate for localhost, and a device certificate."""
-    folder = tmp_path_factory.mktemp("pki")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for authority in ("ca", "evil"):
-        openssl(folder, "req", "-x509", *key, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "2", "-subj", f"/CN={authority}")  # fmt: skip
-    (folder / "san").write_text("subjectAltName=DNS:localhost\n", encoding="utf-8")
-    for name, subject in (("broker", "/CN=localhost"), ("device", "/CN=press7")):
-        openssl(folder, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)
-        openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "san")  # fmt: skip
-    (folder / "device.key").chmod(0o600)
-    return folder
-
-
 def tls_options(pki: Path) -> str:
     """mosquitto.conf of a broker that wants client certificates."""
     return (
@@ -446,7 +426,7 @@ def tls(pki: Path, *, ca: str = "ca", device: bool = True, host: str = "localhos
     """Broker settings with TLS."""
     files: dict[str, Any] = {"ca_file": pki / f"{ca}.pem"}
     if device:
-        files |= {"cert_file": pki / "device.pem", "key_file": pki / "device.key"}
+        files |= {"cert_file": pki / "press7.pem", "key_file": pki / "press7.key"}
     return {"host": host, "tls": files}
 
 
@@ -487,8 +467,8 @@ def test_tls_refuses_what_it_must(
 
 def test_a_key_that_others_can_read_is_refused_at_once(pki: Path, tmp_path: Path) -> None:
     """The daemon does not start with a world-readable key; the text says what to run."""
-    (tmp_path / "key").write_bytes((pki / "device.key").read_bytes())
+    (tmp_path / "key").write_bytes((pki / "press7.key").read_bytes())
     (tmp_path / "key").chmod(0o644)
-    files = {"ca_file": pki / "ca.pem", "cert_file": pki / "device.pem", "key_file": tmp_path / "key"}
+    files = {"ca_file": pki / "ca.pem", "cert_file": pki / "press7.pem", "key_file": tmp_path / "key"}
     with pytest.raises(ConfigError, match="chmod 600"):
         Connection(BrokerSettings(tls=files), client_id="x")
