@@ -16,12 +16,13 @@ from edge.errors import RejectedInput
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _SOF_DECODABLE = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive Huffman
+_SOF_PROGRESSIVE = 0xC2
 _SOF_OTHER = frozenset(
     {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 )  # lossless, hierarchical, arithmetic
 _SOS = b"\xff\xda"
-# Each scan of a progressive file walks over all its blocks again. Encoders write about 10; a hostile file could hold thousands.
-_MAX_JPEG_SCANS = 64
+# Each scan of a progressive file, however short, walks over all its blocks again. Encoders write about 10; a hostile file could hold thousands.
+_MAX_JPEG_SCANS = 24
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: grey, RGB, palette, grey + alpha, RGB + alpha
 _PNG_DEPTHS = {0: (1, 2, 4, 8), 2: (8,), 3: (1, 2, 4, 8), 4: (8,), 6: (8,)}
 _PNG_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
@@ -108,8 +109,6 @@ def clean_png(encoded: bytes, header: Header) -> bytes:
 
 def _jpeg_header(encoded: bytes) -> Header:
     """Walk the marker segments up to the start of frame."""
-    if encoded.count(_SOS) > _MAX_JPEG_SCANS:
-        raise RejectedInput("unsupported", f"the JPEG has more than {_MAX_JPEG_SCANS} scans; save it as baseline")
     position = 2
     while position + 4 <= len(encoded):
         if encoded[position] != 0xFF:
@@ -119,6 +118,10 @@ def _jpeg_header(encoded: bytes) -> Header:
             position += 1
             continue
         if marker in _SOF_DECODABLE:
+            if marker == _SOF_PROGRESSIVE and encoded.count(_SOS) > _MAX_JPEG_SCANS:
+                raise RejectedInput(
+                    "unsupported", f"the JPEG has more than {_MAX_JPEG_SCANS} scans; save it as baseline"
+                )
             return _jpeg_frame_header(encoded, position + 4)
         if marker in _SOF_OTHER:
             raise RejectedInput(
