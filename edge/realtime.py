@@ -31,7 +31,7 @@ def make_realtime(thread_ids: Iterable[int] = (), priority: int = FIFO_PRIORITY)
     """Give some threads of this process, by default the calling one, SCHED_FIFO; else a better nice value; else nothing.
 
     Threads that a FIFO thread starts inherit it, so an engine loaded on the inference thread after this call has its pool covered; a pool
-    created elsewhere is covered by passing what `native_thread_ids` gained.
+    created elsewhere is covered by passing what `native_thread_ids` gained. ``priority`` is FIFO's, 1..99.
     """
     ids = list(thread_ids) or [threading.get_native_id()]
     try:
