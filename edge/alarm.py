@@ -193,7 +193,7 @@ class Alarm:
         until_ns = state.availability.shelved_until_ns
         if until_ns is not None and at.now_ns >= until_ns:
             self._shelf(Shelve.EXPIRE, at)
-        re_alarm_ns = self.state.re_alarm_ns  # of the state now: what just came back is annunciated once, not twice
+        re_alarm_ns = self.state.re_alarm_ns
         if re_alarm_ns is not None and at.now_ns >= re_alarm_ns:
             self._fire(Trigger.RE_ALARM, at)
 
@@ -289,11 +289,11 @@ class Alarm:
         self._hide(event.value, changed, at, user, reason)
 
     def _hide(self, trigger: str, availability: Availability, at: _At, user: str | None, reason: str | None) -> None:
-        """Change what hides the alarm; one that becomes visible is evaluated anew."""
+        """Change what hides the alarm; if nothing does any more, it is evaluated anew."""
         before = self.state
         self.state = replace(before, availability=replace(availability, user=user, reason=reason))
         self._record(trigger, before, at, user, reason)
-        if before.availability.hidden and not availability.hidden:
+        if not availability.hidden:
             self._fire(Trigger.SHOW_BLIND if before.filter.known_ns is None else Trigger.SHOW, at)
 
     def _record(

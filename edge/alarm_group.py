@@ -1,6 +1,6 @@
 """First-out: which alarm of a group came first, so that the cause is not lost among its consequences.
 
-Pure, fed with transitions. The mark goes to the first alarm that is annunciated while its group is quiet, and stays until the group is quiet
+Pure, fed with transitions. The mark goes to the first alarm that is annunciated since its group was quiet, and stays until the group is quiet
 again (every alarm normal or hidden), also when the first one itself returned long before the others.
 """
 
@@ -35,7 +35,7 @@ class FirstOut:
             standing.discard(transition.alarm_id)
         else:
             standing.add(transition.alarm_id)
-            if transition.annunciate and before is None and len(standing) == 1:
+            if transition.annunciate and before is None:
                 self._first[group] = transition.alarm_id
         if not standing:
             self._first.pop(group, None)

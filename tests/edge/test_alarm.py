@@ -262,7 +262,7 @@ def test_chattering() -> None:
 def test_slow_repeats_do_not_chatter() -> None:
     """Three raises in more than a minute are none."""
     bench = Bench()
-    bench.see("FoFoF", every_s=16)
+    bench.see("FoFoF", every_s=15.001)
     assert not bench.alarm.snapshot().chattering
 
 
@@ -499,15 +499,15 @@ def test_ulid_sorts_by_time() -> None:
 
 
 def test_a_step_takes_under_20_us() -> None:
-    """A sample that changes nothing, as come 25 times a second and fault, costs less than 20 us; best of 20 runs of 1,000."""
+    """A sample that changes nothing, as come 25 times a second and fault, costs less than 20 us of CPU; best of 100 runs of 200."""
     alarm = Alarm(AlarmSpec("a", n=3, m=5, re_alarm_ns=S), lambda wall_ns: ulid(wall_ns, 0))
     sample, best_s = Sample(Verdict.OK, Quality.GOOD, 0.1), 1.0
-    for _ in range(20):
-        begin_s = time.perf_counter()
-        for now_ns in range(1000):
+    for _ in range(100):
+        begin_s = time.thread_time()
+        for now_ns in range(200):
             alarm.step(sample, now_ns, now_ns)
-        best_s = min(best_s, time.perf_counter() - begin_s)
-    assert best_s / 1000 < 20e-6
+        best_s = min(best_s, time.thread_time() - begin_s)
+    assert best_s / 200 < 20e-6
 
 
 def test_a_command_without_an_occurrence_yet() -> None:

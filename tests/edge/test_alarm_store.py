@@ -53,6 +53,17 @@ def test_timers_run_on_by_the_wall_clock(away_s: float, left_s: float) -> None:
     assert bench.state == "UNACK_ALM"
 
 
+def test_the_re_alarm_runs_on_by_the_wall_clock() -> None:
+    """An operator who acknowledged before the restart is reminded at the time that was promised."""
+    bench = Bench(re_alarm_ns=60 * S)
+    bench.see("F")
+    bench.ok("ack")
+    bench.wait(20)
+    bench.restart(away_s=30)
+    assert bench.wait(9.999) == ()
+    assert [item.trigger for item in bench.wait(0.001)] == ["RE_ALARM"]
+
+
 def test_time_away_longer_than_the_shelving() -> None:
     """Shelving that ended while the daemon was away ends at the first tick."""
     bench = Bench()
