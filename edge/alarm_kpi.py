@@ -104,7 +104,7 @@ class AlarmKpi:
             top_share=sum(count for _, count in top) / total if total else 0.0,
             chattering=tuple(sorted(item.id for item in shown if item.chattering)),
             standing=tuple(sorted(item.id for item in shown if _stands(item, wall_ns))),
-            hidden=tuple(sorted(item.id for item in shown if _hidden(item))),
+            hidden=tuple(sorted(item.id for item in shown if item.hidden)),
         )
 
     def _roll(self, now_ns: int) -> None:
@@ -122,10 +122,6 @@ class AlarmKpi:
             self._day += Counter()  # drops what came down to zero
 
 
-def _hidden(item: Snapshot) -> bool:
-    return item.out_of_service or item.suppressed or item.shelving.value != "Unshelved"
-
-
 def _stands(item: Snapshot, wall_ns: int) -> bool:
     since_ns = item.active_wall_ns
-    return item.active and not _hidden(item) and since_ns is not None and wall_ns - since_ns > STANDING_NS
+    return item.active and not item.hidden and since_ns is not None and wall_ns - since_ns > STANDING_NS

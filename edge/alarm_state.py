@@ -250,6 +250,11 @@ class Snapshot:
     ack_comment: str | None
     chattering: bool
 
+    @property
+    def hidden(self) -> bool:
+        """Whether it is shelved, suppressed or out of service."""
+        return self.out_of_service or self.suppressed or self.shelving is not Shelving.UNSHELVED
+
 
 def snapshot(spec: AlarmSpec, state: AlarmState) -> Snapshot:
     """What the alarm shows now; in NORM the times and the id are those of the last occurrence."""

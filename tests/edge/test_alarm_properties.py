@@ -132,7 +132,7 @@ class AlarmMachine(RuleBasedStateMachine):
     def the_snapshot_agrees_with_itself(self) -> None:
         """Active, acknowledged and latched follow from the state; nothing hidden is annunciated; shelving always ends some time."""
         shown = self.bench.alarm.snapshot()
-        hidden = shown.suppressed or shown.out_of_service or shown.shelving.value != "Unshelved"
+        hidden = shown.hidden
         assert not (shown.active and shown.latched)
         assert shown.annunciated is (not hidden and not shown.acked)
         assert hidden is (shown.state in {"OOS", "SUPPRESSED", "SHELVED"})
