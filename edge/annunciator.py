@@ -6,16 +6,18 @@ Runs on the inference thread only; time is an argument. The rules of one alarm a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from edge import alarm as machine
 from edge import messages
+from edge.alarm_group import FirstOut
+from edge.alarm_kpi import AlarmKpi
 from edge.alarm_state import AlarmSpec
 from edge.alarm_table import Trigger
 from edge.command import Request, refuse
 from edge.frame import Evidence, Frame
-from edge.messages import AlarmCounts, AlarmInfo, Reply, timestamp
+from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
 Ne107 = Literal["G", "M", "S", "C", "F"]
@@ -34,6 +36,7 @@ class AlarmEntry:
     camera: str | None
     threshold: float | None
     ne107: Ne107 = "G"  # what a standing system alarm says of the node
+    group: str | None = None  # alarms of one group mark which came first
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Annunciator:
         publisher: where alarm messages and events go.
         context: what each message carries.
         new_id: occurrence ids, from wall time in ns.
+        start_ns: monotonic ns from which the alarm figures count.
         restored: saved states by alarm id, as plain data and as checked by `edge.alarm_state.from_dict`.
     """
 
@@ -62,6 +66,7 @@ class Annunciator:
         publisher: Publisher,
         context: Context,
         new_id: Callable[[int], str],
+        start_ns: int,
         restored: Mapping[str, machine.Alarm] | None = None,
     ) -> None:
         self._entries = {entry.spec.id: entry for entry in entries}
@@ -72,6 +77,8 @@ class Annunciator:
         self._publisher = publisher
         self._context = context
         self._sources: dict[str, Frame | None] = {}
+        self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
+        self._kpi = AlarmKpi(start_ns)
 
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
@@ -135,12 +142,16 @@ class Annunciator:
     def counts(self) -> AlarmCounts:
         """How many alarms stand now; hidden ones count as shelved only."""
         shots = [alarm.snapshot() for alarm in self._alarms.values()]
-        hidden = [shot.suppressed or shot.out_of_service or shot.shelving.value != "Unshelved" for shot in shots]
         return AlarmCounts(
-            active=sum(shot.active and not hides for shot, hides in zip(shots, hidden, strict=True)),
-            unacknowledged=sum(not shot.acked and not hides for shot, hides in zip(shots, hidden, strict=True)),
-            shelved=sum(hidden),
+            active=sum(shot.active and not shot.hidden for shot in shots),
+            unacknowledged=sum(not shot.acked and not shot.hidden for shot in shots),
+            shelved=sum(shot.hidden for shot in shots),
         )
+
+    def figures(self, now_ns: int, now_wall_ns: int) -> AlarmFigures:
+        """How well the alarm system does, for the heartbeat."""
+        report = self._kpi.report(now_ns, now_wall_ns, [alarm.snapshot() for alarm in self._alarms.values()])
+        return AlarmFigures.model_validate(asdict(report))
 
     def ne107(self) -> tuple[Ne107, tuple[str, ...]]:
         """The node's NAMUR NE 107 letter with its reasons: the worst that a standing system alarm says."""
@@ -173,9 +184,12 @@ class Annunciator:
         return {name: alarm.to_dict(now_ns, now_wall_ns) for name, alarm in self._alarms.items()}
 
     def _say(self, alarm_id: str, happened: Iterable[machine.Transition], now_wall_ns: int) -> None:
-        said = False
+        changed: dict[str, None] = {}
         for item in happened:
-            said = True
+            changed[alarm_id] = None
+            changed |= dict.fromkeys(self._first_out.observe(item))
+            self._kpi.observe(item)
+            detail = f"{item.trigger} {item.comment or ''}".strip()
             self._publisher.event(
                 "alarm",
                 alarm_id,
@@ -183,10 +197,10 @@ class Annunciator:
                 item.wall_ns,
                 occurrence_id=item.occurrence_id,
                 user=item.user,
-                detail=f"{item.trigger} {item.comment or ''}".strip(),
+                detail=detail,
             )
-        if said:
-            self._publisher.alarm(self._message(alarm_id, now_wall_ns))
+        for name in changed:
+            self._publisher.alarm(self._message(name, now_wall_ns))
 
     def _message(self, alarm_id: str, now_wall_ns: int) -> messages.Alarm:
         entry, shot, frame = self._entries[alarm_id], self._alarms[alarm_id].snapshot(), self._sources.get(alarm_id)
@@ -227,6 +241,7 @@ class Annunciator:
             asset=self._context.asset,
             ack=messages.AlarmAck(user=shot.ack_user, comment=shot.ack_comment),
             chattering=shot.chattering,
+            first_out=self._first_out.is_first(alarm_id),
         )
 
 

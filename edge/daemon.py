@@ -100,6 +100,7 @@ class Daemon:
             self._publisher,
             Context(model.name, model.sha256, Asset(path=site.node.asset_path, rds_pp=site.node.rds_pp)),
             new_id=lambda wall_ns: ulid(wall_ns, secrets.randbits(80)),
+            start_ns=self._started_ns,
         )
         self._model = model
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)

@@ -108,6 +108,24 @@ class SensorHealth(Message):
     age_ms: Milliseconds | None
 
 
+class AlarmFigures(Message):
+    """How well the alarm system does (ISA-18.2, EEMUA 191): goals are 1 in 10 minutes, no flood, nothing chattering or standing."""
+
+    annunciated_10_min: Counter
+    annunciated_day: Counter
+    average_10_min: float = Field(ge=0.0)
+    peak_10_min: Counter
+    flood: bool = Field(description="more than 10 in 10 minutes, until fewer than 5")
+    flood_s: float = Field(ge=0.0, description="total time in flood")
+    observed_s: float = Field(ge=0.0)
+    by_priority: dict[str, Counter]
+    top: tuple[tuple[str, Counter], ...] = Field(description="the most frequent alarms of the last 24 h")
+    top_share: float = Field(ge=0.0, le=1.0)
+    chattering: tuple[str, ...]
+    standing: tuple[str, ...] = Field(description="active for more than 24 h")
+    hidden: tuple[str, ...] = Field(description="shelved, suppressed or out of service")
+
+
 class Heartbeat(Message):
     """``heartbeat``: the deadline ledger and the daemon's own health."""
 
@@ -118,6 +136,7 @@ class Heartbeat(Message):
     uptime_s: float = Field(ge=0.0)
     cameras: dict[str, CameraHealth]
     sensors: dict[str, SensorHealth]
+    alarms: AlarmFigures
     rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
     published: Counter
     acknowledged: Counter

@@ -98,6 +98,7 @@ class Reporter:
             uptime_s=round((now_ns - self._start_ns) / 1e9, 3),
             cameras=self._health.cameras(now_ns),
             sensors=self._health.sensors(now_ns),
+            alarms=self._annunciator.figures(now_ns, now_wall_ns),
             rejected=self._health.strays(),
             published=link.published,
             acknowledged=link.acknowledged,

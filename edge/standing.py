@@ -117,6 +117,7 @@ def _process(channel: ChannelSpec, alarm: AlarmSettings) -> AlarmEntry:
         consequence=alarm.consequence,
         camera=channel.camera,
         threshold=channel.fault.threshold if channel.fault else None,
+        group=alarm.group,
     )
 
 

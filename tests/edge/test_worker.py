@@ -99,6 +99,7 @@ class Bench:
             publisher,
             Context("colours", "0" * 64, Asset(path="", rds_pp="")),
             lambda _wall: f"id{next(ids)}",
+            0,
         )
         self.inbox = Inbox()
         reporter = Reporter(
