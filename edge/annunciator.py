@@ -65,6 +65,7 @@ class Annunciator:
         entries: Iterable[AlarmEntry],
         publisher: Publisher,
         context: Context,
+        *,
         new_id: Callable[[int], str],
         start_ns: int,
         restored: Mapping[str, machine.Alarm] | None = None,

@@ -98,8 +98,8 @@ class Bench:
             site_alarms(self.site, specs),
             publisher,
             Context("colours", "0" * 64, Asset(path="", rds_pp="")),
-            lambda _wall: f"id{next(ids)}",
-            0,
+            new_id=lambda _wall: f"id{next(ids)}",
+            start_ns=0,
         )
         self.inbox = Inbox()
         reporter = Reporter(
