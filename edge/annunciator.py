@@ -1,6 +1,6 @@
 """All alarms of the site: verdicts and commands go in, retained alarm messages and journal events come out.
 
-Runs on the inference thread only; time is an argument. The rules of one alarm are in `edge.alarm`.
+Runs on the inference thread only; time is an argument. The rules of one alarm are in `edge.alarm.machine`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from edge import alarm as machine
 from edge import messages
-from edge.alarm_group import FirstOut
-from edge.alarm_kpi import AlarmKpi
-from edge.alarm_state import AlarmSpec
-from edge.alarm_table import Trigger
+from edge.alarm import machine
+from edge.alarm.group import FirstOut
+from edge.alarm.kpi import AlarmKpi
+from edge.alarm.state import AlarmSpec
+from edge.alarm.table import Trigger
 from edge.command import Request, refuse
 from edge.frame import Evidence, Frame
 from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
@@ -57,7 +57,7 @@ class Annunciator:
         context: what each message carries.
         new_id: occurrence ids, from wall time in ns.
         start_ns: monotonic ns from which the alarm figures count.
-        restored: saved states by alarm id, as plain data and as checked by `edge.alarm_state.from_dict`.
+        restored: saved states by alarm id, as plain data and as checked by `edge.alarm.state.from_dict`.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
-from edge.alarm import ulid
+from edge.alarm.machine import ulid
 from edge.annunciator import Annunciator, Context
 from edge.board import check_board, machine_facts
 from edge.bundle import Bundle

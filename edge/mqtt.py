@@ -26,7 +26,7 @@ __all__ = ["Connection", "ConnectionStats", "Incoming", "Outgoing", "Subscriptio
 MAX_BACKLOG = 1000  # messages accepted by publish() and not yet sent; more are dropped and counted
 FIRST_PAUSE_S = 0.5  # between attempts to connect; doubles up to reconnect_max_s
 STABLE_S = 10.0  # a connection that lived so long was no failure: the next pause is short again
-LIFELESS_S = 30.0  # longer than a blocking TCP connect and TLS handshake together
+LIFELESS_S = 60.0  # longer than a name server that does not answer, a TCP connect and a TLS handshake together
 GOODBYE_S = 0.5  # for the DISCONNECT packet itself to leave
 _VERSIONS = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}
 

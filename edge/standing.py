@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edge.alarm_state import AlarmSpec
+from edge.alarm.state import AlarmSpec
 from edge.annunciator import AlarmEntry, Ne107
 from edge.channel import ChannelSpec
 from edge.frame import Evidence, Quality, Verdict

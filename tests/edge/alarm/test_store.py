@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from edge.alarm import Alarm, AlarmSpec
+from edge.alarm.machine import Alarm, AlarmSpec
 from edge.errors import RejectedInput
 from edge.frame import Quality
-from tests.edge.alarm_bench import Bench, S
+from tests.edge.alarm.bench import Bench, S
 
 
 def test_it_is_json() -> None:

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from edge.alarm import Alarm, Code, Condition, Transition, Verb
-from edge.alarm_table import ACTIVE
+from edge.alarm.machine import Alarm, Code, Condition, Transition, Verb
+from edge.alarm.table import ACTIVE
 from edge.frame import Quality, worst
-from tests.edge.alarm_bench import Bench, S
+from tests.edge.alarm.bench import Bench, S
 
 SPECS = st.fixed_dictionaries(
     {

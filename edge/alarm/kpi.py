@@ -9,8 +9,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge.alarm_state import Snapshot, Transition
-from edge.alarm_table import priority
+from edge.alarm.state import Snapshot, Transition
+from edge.alarm.table import priority
 
 BUCKET_NS = 10 * 1_000_000_000
 TEN_MINUTES = 60  # buckets

@@ -7,9 +7,20 @@ from typing import Any
 
 import pytest
 
-from edge.alarm import Alarm, AlarmCommand, AlarmSpec, Code, Condition, Sample, SetSeverity, Shelving, Verb, ulid
+from edge.alarm.machine import (
+    Alarm,
+    AlarmCommand,
+    AlarmSpec,
+    Code,
+    Condition,
+    Sample,
+    SetSeverity,
+    Shelving,
+    Verb,
+    ulid,
+)
 from edge.frame import Quality, Verdict
-from tests.edge.alarm_bench import WALL_NS, Bench, S
+from tests.edge.alarm.bench import WALL_NS, Bench, S
 
 # How a bench gets into each condition; latching where the state needs it.
 WAYS: dict[Condition, tuple[dict[str, Any], str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.alarm import Alarm, AlarmCommand, AlarmSpec, Code, Outcome, Sample, SetSeverity, Transition, Verb
+from edge.alarm.machine import Alarm, AlarmCommand, AlarmSpec, Code, Outcome, Sample, SetSeverity, Transition, Verb
 from edge.frame import Quality, Verdict
 
 S = 1_000_000_000

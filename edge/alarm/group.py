@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge.alarm_state import Transition
+from edge.alarm.state import Transition
 from edge.errors import RejectedInput
 
 _QUIET = frozenset({"NORM", "SHELVED", "SUPPRESSED", "OOS"})

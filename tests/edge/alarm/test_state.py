@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edge.alarm import AlarmSpec
-from edge.alarm_table import Trigger
+from edge.alarm.machine import AlarmSpec
+from edge.alarm.table import Trigger
 from edge.errors import ConfigError
 from edge.settings import AlarmSettings
 

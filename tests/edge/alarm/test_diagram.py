@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.alarm_diagram import BEGIN, END, diagram_mermaid, generated, refreshed, tables_markdown
-from edge.alarm_table import TRANSITIONS, Condition, Trigger
+from edge.alarm.diagram import BEGIN, END, diagram_mermaid, generated, refreshed, tables_markdown
+from edge.alarm.table import TRANSITIONS, Condition, Trigger
 
-PAGE = Path(__file__).parents[2] / "docs" / "alarm.md"
+PAGE = Path(__file__).parents[3] / "docs" / "alarm.md"
 
 
 def test_the_page_is_fresh() -> None:
-    """The generated part of docs/alarm.md is what the tables give now; else run `python -m edge.alarm_diagram docs/alarm.md`."""
+    """The generated part of docs/alarm.md is what the tables give now; else run `python -m edge.alarm.diagram docs/alarm.md`."""
     text = PAGE.read_text(encoding="utf-8")
     assert refreshed(text) == text
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from edge.alarm import Condition, Shelving, Snapshot, Transition
-from edge.alarm_kpi import DAY, STANDING_NS, TEN_MINUTES, AlarmKpi, AlarmKpis
+from edge.alarm.kpi import DAY, STANDING_NS, TEN_MINUTES, AlarmKpi, AlarmKpis
+from edge.alarm.machine import Condition, Shelving, Snapshot, Transition
 from edge.frame import Quality
-from tests.edge.alarm_bench import Bench, S
+from tests.edge.alarm.bench import Bench, S
 
 WALL_NS = 10 * STANDING_NS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from edge.alarm_table import ACKED, ACTIVE, LATCHED, Condition, Shelving, Trigger, priority, state_name
+from edge.alarm.table import ACKED, ACTIVE, LATCHED, Condition, Shelving, Trigger, priority, state_name
 from edge.errors import ConfigError
 from edge.frame import Quality, Verdict
 
@@ -224,7 +224,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The alarm's own part of an ``edge.alarm/1`` message."""
+    """The alarm's own part of an ``edge.alarm.machine/1`` message."""
 
     id: str
     occurrence_id: str | None

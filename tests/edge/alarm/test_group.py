@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.alarm import Alarm, AlarmCommand, AlarmSpec, Sample, SetSeverity, Transition, Verb
-from edge.alarm_group import FirstOut
+from edge.alarm.group import FirstOut
+from edge.alarm.machine import Alarm, AlarmCommand, AlarmSpec, Sample, SetSeverity, Transition, Verb
 from edge.errors import RejectedInput
 from edge.frame import Verdict
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from edge.alarm_state import AlarmSpec, AlarmState, Availability, Filter, Occurrence
-from edge.alarm_table import Condition, Shelving
+from edge.alarm.state import AlarmSpec, AlarmState, Availability, Filter, Occurrence
+from edge.alarm.table import Condition, Shelving
 from edge.errors import RejectedInput
 from edge.frame import Quality, worst
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
-from edge import alarm_state, alarm_store
-from edge.alarm_state import (
+from edge.alarm import state as alarm_state
+from edge.alarm import store as alarm_store
+from edge.alarm.state import (
     AlarmCommand,
     AlarmSpec,
     AlarmState,
@@ -26,7 +27,7 @@ from edge.alarm_state import (
     Transition,
     Verb,
 )
-from edge.alarm_table import (
+from edge.alarm.table import (
     ACTIVE,
     OUT_OF_SERVICE,
     SHELVING,
@@ -116,14 +117,14 @@ class Alarm:
         return alarm_state.snapshot(self.spec, self.state)
 
     def to_dict(self, now_ns: int, wall_ns: int) -> dict[str, Any]:
-        """The state as plain data, see `edge.alarm_store.to_dict`."""
+        """The state as plain data, see `edge.alarm.store.to_dict`."""
         return alarm_store.to_dict(self.state, now_ns, wall_ns)
 
     @classmethod
     def from_dict(
         cls, spec: AlarmSpec, new_id: Callable[[int], str], data: Mapping[str, Any], now_ns: int, wall_ns: int
     ) -> Self:
-        """An alarm that goes on where `to_dict` stopped, see `edge.alarm_store.from_dict` (and its errors)."""
+        """An alarm that goes on where `to_dict` stopped, see `edge.alarm.store.from_dict` (and its errors)."""
         return cls(spec, new_id, alarm_store.from_dict(spec, data, now_ns, wall_ns))
 
     # -- data ----------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.alarm_table import (
+from edge.alarm.table import (
     ACKED,
     ACTIVE,
     LATCHED,
