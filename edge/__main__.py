@@ -73,9 +73,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.daemon import Daemon
+    from edge.realtime import make_realtime
     from edge.settings import load_site
 
     site = load_site(options.config)
+    if site.runtime.realtime_priority > 0:
+        # Threads started from here inherit this: suspended with the interpreter lock, one would hold up the inference thread.
+        make_realtime(priority=max(1, site.runtime.realtime_priority - 1))
     daemon = Daemon(site, open_bundle(site.bundle))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.request_stop())
