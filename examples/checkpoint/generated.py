@@ -12,7 +12,9 @@ from examples.line.captions import caption
 from examples.line.faults import BACKGROUNDS, FAULTS, MATERIALS, PARTS
 from examples.line.scene import Scene, SceneSpec, render, sample_spec
 
-HELD_OUT_PAIRS = frozenset({("gear", "crack"), ("valve", "rust"), ("housing", "oil_leak"), ("bearing", "foreign_object")})
+HELD_OUT_PAIRS = frozenset(
+    {("gear", "crack"), ("valve", "rust"), ("housing", "oil_leak"), ("bearing", "foreign_object")}
+)
 """Part and fault that never occur together in training: whether the words combine is measured on them."""
 
 _SIZES = ((640, 480), (640, 480), (480, 360), (640, 360))
@@ -40,9 +42,8 @@ def hidden(scene: Scene) -> frozenset[str]:
     for fault, mask in scene.masks.items():
         if FAULTS[fault].camera:
             continue
-        if "out_of_focus" in scene.masks and fault not in ("misaligned_part", "oil_leak", "rust"):
-            lost.add(fault)
-        elif covered is not None and (mask & covered).sum() > 0.6 * max(1, mask.sum()):
+        blurred = "out_of_focus" in scene.masks and fault not in ("misaligned_part", "oil_leak", "rust")
+        if blurred or (covered is not None and (mask & covered).sum() > 0.6 * max(1, mask.sum())):
             lost.add(fault)
     if covered is not None or "out_of_focus" in scene.masks:
         lost |= {fault for fault in FAULTS if not FAULTS[fault].camera and fault not in scene.masks}
@@ -50,8 +51,14 @@ def hidden(scene: Scene) -> frozenset[str]:
 
 
 def _attributes(spec: SceneSpec) -> frozenset[str]:
-    known = words.attribute_facts("part", spec.part, tuple(PARTS)) | words.attribute_facts("material", spec.material, tuple(MATERIALS))
-    return known if spec.part == "sheet" else known | words.attribute_facts("background", spec.background, tuple(BACKGROUNDS))
+    known = words.attribute_facts("part", spec.part, tuple(PARTS)) | words.attribute_facts(
+        "material", spec.material, tuple(MATERIALS)
+    )
+    return (
+        known
+        if spec.part == "sheet"
+        else known | words.attribute_facts("background", spec.background, tuple(BACKGROUNDS))
+    )
 
 
 def _caption_claims(spec: SceneSpec, texts: tuple[str, ...]) -> frozenset[str]:
@@ -80,7 +87,11 @@ def _window(rng: np.random.Generator, scene: Scene) -> tuple[slice, slice]:
     """A square cut, mostly around a fault."""
     rows, columns = scene.image.shape[:2]
     side = int(rng.uniform(0.28, 0.62) * rows)
-    spots: list[Mask] = [mask for fault, mask in scene.masks.items() if fault not in ("misaligned_part", "out_of_focus", "blocked_lens") and mask.any()]
+    spots: list[Mask] = [
+        mask
+        for fault, mask in scene.masks.items()
+        if fault not in ("misaligned_part", "out_of_focus", "blocked_lens") and mask.any()
+    ]
     if spots and rng.random() < 0.85:
         ys, xs = np.nonzero(spots[int(rng.integers(len(spots)))])
         index = int(rng.integers(len(ys)))
@@ -113,7 +124,15 @@ def zoom_sample(spec: SceneSpec, rng: np.random.Generator, split: str) -> Sample
     image = resized(np.ascontiguousarray(scene.image[window]))
     if grey:
         image = np.repeat(image.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
-    return Sample(image, facts, "zoom", split, masks=masks if present or spotless else None, turnable=True, note={"severity": f"{spec.severity:.3f}"})
+    return Sample(
+        image,
+        facts,
+        "zoom",
+        split,
+        masks=masks if present or spotless else None,
+        turnable=True,
+        note={"severity": f"{spec.severity:.3f}"},
+    )
 
 
 def ground_sample(rng: np.random.Generator, split: str) -> Sample:

@@ -15,7 +15,7 @@ from examples.checkpoint import generated, real
 from examples.checkpoint.samples import Store, write_shard
 
 SHARD_SIZE = 500
-COUNTS = {"line": 13000, "zoom": 5000, "ground": 6000}
+COUNTS = {"line": 10000, "zoom": 4000, "ground": 6000}
 VALIDATION_COUNTS = {"line": 500, "zoom": 250, "ground": 250}
 VALIDATION_SEED = 10_000_000
 
@@ -47,23 +47,30 @@ def jobs(work: Path, root: Path, seed: int, scale: float) -> list[tuple[Path, Ca
     """What is to be made, in an order that gives an early start a mixture of all kinds."""
     found: list[tuple[Path, Callable[[Path], int]]] = []
     for kind, count in VALIDATION_COUNTS.items():
-        job = functools.partial(_generate, kind=kind, count=max(8, int(count * scale)), seed=VALIDATION_SEED + seed, split="validation")
+        job = functools.partial(
+            _generate, kind=kind, count=max(8, int(count * scale)), seed=VALIDATION_SEED + seed, split="validation"
+        )
         found.append((work / f"validation-{kind}", job))
-    for name in real.SETS:
-        if root.is_dir():
-            found.append((work / f"real-{name}", functools.partial(_read, name=name, root=root)))
+    if root.is_dir():
+        found += [(work / f"real-{name}", functools.partial(_read, name=name, root=root)) for name in real.SETS]
     mixed: list[tuple[float, Path, Callable[[Path], int]]] = []
     for offset, (kind, count) in enumerate(COUNTS.items()):
         wanted = max(16, int(count * scale))
         for start in range(0, wanted, SHARD_SIZE):
             part = functools.partial(
-                _generate, kind=kind, count=min(SHARD_SIZE, wanted - start), seed=seed * 1_000_003 + offset * 100_000 + start, split="train"
+                _generate,
+                kind=kind,
+                count=min(SHARD_SIZE, wanted - start),
+                seed=seed * 1_000_003 + offset * 100_000 + start,
+                split="train",
             )
             mixed.append((start / wanted, work / f"{kind}-{start // SHARD_SIZE:03d}", part))
     return found + [(folder, job) for _, folder, job in sorted(mixed, key=lambda entry: (entry[0], entry[1]))]
 
 
-def prepare(work: Path, *, seed: int = 0, scale: float = 1.0, processes: int = 2, say: Callable[[str], None] = print) -> Store:
+def prepare(
+    work: Path, *, seed: int = 0, scale: float = 1.0, processes: int = 2, say: Callable[[str], None] = print
+) -> Store:
     """Make every missing shard below ``work`` and open them all. ``scale`` shrinks the generated part; real sets are skipped when absent."""
     work.mkdir(parents=True, exist_ok=True)
     root = real.data_root()

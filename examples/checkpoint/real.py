@@ -44,12 +44,16 @@ def data_root() -> Path:
     return Path(os.environ.get("EDGE_DATA", "../shared/data"))
 
 
-def _read(path: Path, grey: bool = False) -> Pixels:
-    """A picture file as RGB or grey. Raises FileNotFoundError when it cannot be decoded."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+def _decoded(data: bytes, name: str) -> Pixels:
+    """A picture file's bytes as RGB. Raises ValueError when it cannot be decoded."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise FileNotFoundError(f"cannot read picture {path}; set EDGE_DATA to the folder that holds the shared sets")
-    return np.asarray(image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        raise ValueError(f"cannot decode picture {name}; fetch the set again")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _read(path: Path) -> Pixels:
+    return _decoded(path.read_bytes(), path.name)
 
 
 def _crop(image: Pixels, random: Random, least: float) -> Pixels:
@@ -67,16 +71,21 @@ def _facts(domain: str, concept: str) -> frozenset[str]:
 def steel(root: Path) -> Iterator[Sample]:
     """X-SDD: one sample a picture whole and one cut; every fifth block of ten file numbers is validation."""
     for folder, concept in _STEEL.items():
-        paths = sorted((root / "xsdd_hot_rolled_steel/open" / folder).glob("*.jpg"), key=lambda path: int("".join(filter(str.isdigit, path.stem))))
+        paths = sorted(
+            (root / "xsdd_hot_rolled_steel/open" / folder).glob("*.jpg"),
+            key=lambda path: int("".join(filter(str.isdigit, path.stem))),
+        )
         blocks = sorted({int("".join(filter(str.isdigit, path.stem))) // 10 for path in paths})
         validation = set(blocks[2::5])
         for path in paths:
-            image = _read(path, grey=True)
+            image = _read(path)
             split = "validation" if int("".join(filter(str.isdigit, path.stem))) // 10 in validation else "train"
             note = {"label": concept}
             yield Sample(resized(image), _facts("steel", concept), "steel", split, note=note)
             if split == "train":
-                yield Sample(resized(_crop(image, Random(path.stem), 0.7)), _facts("steel", concept), "steel", split, note=note)
+                yield Sample(
+                    resized(_crop(image, Random(path.stem), 0.7)), _facts("steel", concept), "steel", split, note=note
+                )
 
 
 def solar(root: Path) -> Iterator[Sample]:
@@ -94,11 +103,13 @@ def solar(root: Path) -> Iterator[Sample]:
             if taken[label, split] > _SOLAR_MOST * (3 if label == "No-Anomaly" and split == "train" else 1):
                 continue
             stream = archive.extractfile(member)
-            assert stream is not None
-            image = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_GRAYSCALE)
-            assert image is not None
+            if stream is None:
+                continue
+            image = _decoded(stream.read(), member.name)
             concept = _SOLAR[label]
-            yield Sample(resized(np.asarray(image, np.uint8)), _facts("solar", concept), "solar", split, turnable=True, note={"label": concept})
+            yield Sample(
+                resized(image), _facts("solar", concept), "solar", split, turnable=True, note={"label": concept}
+            )
 
 
 def _polygons(entries: list[dict[str, object]], shape: tuple[int, int]) -> Mask:
@@ -114,7 +125,11 @@ def screw(root: Path) -> Iterator[Sample]:
     The third kind of box (same place before) is left out: it drifts with time, as the set's README says.
     """
     base = root / "bsdata_ballscrew/open"
-    rows = [row for row in csv.DictReader(io.StringIO((base / "patches.csv").read_text())) if row["kind"] != "same_place_before"]
+    rows = [
+        row
+        for row in csv.DictReader(io.StringIO((base / "patches.csv").read_text()))
+        if row["kind"] != "same_place_before"
+    ]
     polygons = json.loads((base / "annotations.json").read_text())
     validation = set(sorted({row["sequence"] for row in rows})[-_SCREW_VALIDATION:])
     for number, row in enumerate(rows):
@@ -146,7 +161,9 @@ def pan(root: Path) -> Iterator[Sample]:
             split = "train" if number < 7 else "validation"
             for turn in range(8 if split == "train" else 1):
                 part = _crop(image, Random(f"{path.stem}/{turn}"), 0.85) if turn else image
-                yield Sample(resized(np.ascontiguousarray(part)), _facts("pan", concept), "pan", split, note={"label": concept})
+                yield Sample(
+                    resized(np.ascontiguousarray(part)), _facts("pan", concept), "pan", split, note={"label": concept}
+                )
 
 
 SETS: dict[str, Callable[[Path], Iterator[Sample]]] = {"steel": steel, "solar": solar, "screw": screw, "pan": pan}

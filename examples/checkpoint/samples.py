@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -130,15 +131,16 @@ class Store:
         return [row for row in self.rows if row.split == split and (not domains or row.domain in domains)]
 
 
-def _row(shard: int, index: int, entry: dict[str, object]) -> Row:
-    def words(key: str) -> list[str]:
-        value = entry[key]
-        assert isinstance(value, list)
-        return [str(v) for v in value]
-
-    note = entry["note"]
-    assert isinstance(note, dict)
+def _row(shard: int, index: int, entry: dict[str, Any]) -> Row:
     return Row(
-        shard, index, frozenset(words("facts")), str(entry["domain"]), str(entry["split"]), tuple(words("captions")),
-        frozenset(words("caption_claims")), bool(entry["marked"]), bool(entry["turnable"]), note,
-    )  # fmt: skip
+        shard=shard,
+        index=index,
+        facts=frozenset(entry["facts"]),
+        domain=entry["domain"],
+        split=entry["split"],
+        captions=tuple(entry["captions"]),
+        caption_claims=frozenset(entry["caption_claims"]),
+        marked=entry["marked"],
+        turnable=entry["turnable"],
+        note=entry["note"],
+    )

@@ -1,0 +1,207 @@
+"""Trains the checkpoint within a given number of minutes: ``python -m examples.checkpoint.train --out ... --work ...``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import SiglipTokenizer
+
+from examples.checkpoint.batches import Batch, Batches
+from examples.checkpoint.export import export, tokenise_with
+from examples.checkpoint.losses import losses, total
+from examples.checkpoint.model import Trainee, choose_patches, config, whiten_patches
+from examples.checkpoint.optimiser import optimisers
+from examples.checkpoint.prepare import prepare
+from examples.checkpoint.tokens import train_tokenizer
+
+KEPT_PATCHES = ((0.0, 40), (0.6, 64), (0.85, None))
+"""From which share of the time how many patches of a picture are looked at (None: all). Early steps are cheap, the last ones as in use."""
+
+_WARM_UP = 0.03
+_LEAST = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one training run is told. Times in seconds."""
+
+    out: Path
+    work: Path
+    seconds: float
+    seed: int
+    batch: int
+    rate: float
+    scale: float
+    save_every_s: float
+    processes: int
+
+
+def learning_rate(progress: float, peak: float) -> float:
+    """Warm-up, then a cosine down to a small rest; ``progress`` is the share 0..1 of the time budget that is used."""
+    if progress < _WARM_UP:
+        return peak * (0.05 + 0.95 * progress / _WARM_UP)
+    share = min(1.0, (progress - _WARM_UP) / (1 - _WARM_UP))
+    return peak * (_LEAST + (1 - _LEAST) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def patches_to_keep(progress: float) -> int | None:
+    """How many patches of a picture a step looks at; None means all."""
+    return [count for start, count in KEPT_PATCHES if progress >= start][-1]
+
+
+class Run:
+    """The state of a training run; ``save`` and ``resume`` let a later process go on where this one stopped."""
+
+    def __init__(self, plan: Plan, tokenizer: SiglipTokenizer) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.tokenizer = plan, tokenizer
+        self.model = Trainee(config(tokenizer.vocab_size, tokenizer.eos_token_id))
+        self.optimisers = optimisers(self.model, plan.rate)
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        self.step = 0
+        self.used_s = 0.0
+
+    @property
+    def progress(self) -> float:
+        """Used share 0..1 of the time budget."""
+        return min(1.0, self.used_s / self.plan.seconds)
+
+    def save(self) -> None:
+        """Write the whole state below the work folder, replacing the last one only when it is complete."""
+        target = self.plan.work / "state.pt"
+        state = {
+            "model": self.model.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "step": self.step,
+            "used_s": self.used_s,
+        }
+        torch.save(state, target.with_suffix(".part"))
+        target.with_suffix(".part").replace(target)
+
+    def resume(self) -> bool:
+        """Load the state below the work folder; False when there is none."""
+        source = self.plan.work / "state.pt"
+        if not source.exists():
+            return False
+        state = torch.load(source, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.used_s = state["step"], state["used_s"]
+        return True
+
+    def export(self) -> None:
+        """Write the checkpoint folder."""
+        export(self.model.siglip, self.tokenizer, self.plan.out)
+
+
+def _train_step(run: Run, batch: Batch) -> dict[str, float]:
+
+    count = patches_to_keep(run.progress)
+    kept = None if count is None else choose_patches(batch.patches.any(1).flatten(1), count, run.generator)
+    for optimiser in run.optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(run.progress, run.plan.rate)
+        optimiser.zero_grad(set_to_none=True)
+    parts = losses(run.model, batch, kept)
+    loss = total(parts)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    for optimiser in run.optimisers:
+        optimiser.step()
+    with torch.no_grad():
+        run.model.siglip.logit_scale.clamp_(max=4.0)
+    return {"all": loss.item(), **{name: value.item() for name, value in parts.items()}}
+
+
+def train(run: Run, batches: Batches) -> None:
+    """Go on until the time budget is used, with a progress line each half minute and a saved state each few minutes."""
+    started = last = said = saved = time.monotonic()
+    smooth: dict[str, float] = {}
+    first_step = run.step
+    for batch in batches.ahead():
+        values = _train_step(run, batch)
+        smooth = {name: 0.95 * smooth.get(name, value) + 0.05 * value for name, value in values.items()}
+        now = time.monotonic()
+        run.step += 1
+        run.used_s += now - last
+        last = now
+        finished = run.progress >= 1
+        if finished or now - said > 30:
+            said = now
+            rate = (run.step - first_step) / (now - started)
+            text = " ".join(f"{name} {value:.3f}" for name, value in smooth.items())
+            left_min = (run.plan.seconds - run.used_s) / 60
+            print(
+                f"step {run.step} {100 * run.progress:.0f} % {text} | {rate:.2f} steps/s, {max(0.0, left_min):.0f} min left",
+                flush=True,
+            )
+        if finished or now - saved > run.plan.save_every_s:
+            saved = now
+            run.save()
+            if run.progress > 0.5:
+                run.export()
+        if finished:
+            return
+
+
+def _plan(arguments: list[str] | None) -> Plan:
+    parser = argparse.ArgumentParser(prog="python -m examples.checkpoint.train", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("build/checkpoint"),
+        help="folder for rendered samples and the resumable state",
+    )
+    parser.add_argument("--minutes", type=float, default=55.0, help="training time, not counting the preparation")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=36)
+    parser.add_argument("--rate", type=float, default=2.2e-3, help="peak learning rate")
+    parser.add_argument("--processes", type=int, default=2, help="processes that render samples")
+    parser.add_argument("--smoke", action="store_true", help="a few seconds on a few samples: does it run?")
+    given = parser.parse_args(arguments)
+    return Plan(
+        out=given.out, work=given.work, seconds=4.0 if given.smoke else given.minutes * 60, seed=given.seed, batch=8 if given.smoke else given.batch,
+        rate=given.rate, scale=0.0 if given.smoke else 1.0, save_every_s=240.0, processes=given.processes,
+    )  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prepare the samples, train or go on training, and write the checkpoint."""
+    plan = _plan(arguments)
+    torch.set_num_threads(2)
+    store = prepare(
+        plan.work / "samples",
+        seed=plan.seed,
+        scale=plan.scale,
+        processes=plan.processes,
+        say=lambda text: print(text, flush=True),
+    )
+    vocabulary = plan.work / "tokenizer"
+    if (vocabulary / "spiece.model").exists():
+        tokenizer = SiglipTokenizer.from_pretrained(vocabulary, local_files_only=True)
+    else:
+        tokenizer = train_tokenizer(vocabulary, plan.seed, 500 if plan.scale == 0 else 12000)
+    run = Run(plan, tokenizer)
+    resumed = run.resume()
+    count = sum(p.numel() for p in run.model.siglip.parameters())
+    print(
+        f"{'going on at step ' + str(run.step) if resumed else 'starting'}: {count / 1e6:.2f} M parameters, {len(store.where('train'))} samples",
+        flush=True,
+    )
+    batches = Batches(store, tokenise_with(tokenizer), size=plan.batch, seed=plan.seed + run.step)
+    if not resumed:
+        whiten_patches(run.model.siglip, torch.cat([batches.batch().pixels for _ in range(6)]))
+    train(run, batches)
+    run.export()
+    print(f"wrote {plan.out}")
+
+
+if __name__ == "__main__":
+    main()
