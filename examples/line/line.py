@@ -59,10 +59,12 @@ class LineSettings:
 
     ``faults`` are those to inject (all when empty), ``parts`` those to make (any when empty); each part stays ``part_s``
     seconds; between injections ``quiet_parts`` good parts pass (least, most) and an injection lasts ``faulty_parts`` parts.
-    ``severity`` is drawn between the two bounds, 0..1; ``noise`` is in grey levels.
+    ``severity`` is drawn between the two bounds, 0..1; ``noise`` is in grey levels. ``site`` is the seed of what stays the same on
+    one line whatever is made on it (background, lamps, floor); None: ``seed``.
     """
 
     seed: int = 0
+    site: int | None = None
     fps: float = 10.0
     width: int = 640
     height: int = 480
@@ -78,7 +80,7 @@ class LineSettings:
 
 def _site(settings: LineSettings) -> tuple[str, Light, int]:
     """What stays the same on one line: the background, the lamps and the floor."""
-    random = Random(f"{settings.seed}/site")
+    random = Random(f"{settings.seed if settings.site is None else settings.site}/site")
     light = Light(
         angle_deg=random.uniform(200, 340),
         brightness=random.uniform(0.9, 1.1),

@@ -100,3 +100,13 @@ def test_jpeg_is_a_picture_of_the_frame() -> None:
     decoded = cv2.cvtColor(cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert float(np.abs(decoded.astype(np.float32) - frame.image).mean()) < 6
     assert len(encode_jpeg(frame.image, 30)) < len(encode_jpeg(frame.image, 95))
+
+
+def test_a_site_stays_the_same_whatever_is_made_on_it() -> None:
+    """Runs of one site share background, lamps and floor although their parts differ; without a site the seed is the site."""
+    first, second = (Line(LineSettings(seed=seed, site=6), 200).visits for seed in (1, 2))
+    assert {(v.spec.background, v.spec.site, v.spec.light.angle_deg) for v in first + second} == {
+        (first[0].spec.background, first[0].spec.site, first[0].spec.light.angle_deg)
+    }
+    assert [v.spec.part for v in first] != [v.spec.part for v in second]
+    assert Line(LineSettings(seed=6), 20).visits[0].spec.site == first[0].spec.site
