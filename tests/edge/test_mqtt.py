@@ -304,6 +304,22 @@ def test_a_hanging_broker_costs_bounded_memory_and_no_time(mosquitto: Mosquitto,
     wait_for(lambda: connection.stats().acknowledged == accepted)
 
 
+def test_what_a_dying_broker_left_unsaid_is_not_said_later(mosquitto: Mosquitto, connect: Ends) -> None:
+    """Messages that wait when the connection goes away are counted as lost and never sent: their moment is over."""
+    connection = connect.up(mosquitto.port, settings={"keepalive_s": 60})
+    mosquitto.signal(signal.SIGSTOP)
+    accepted = [connection.publish(Outgoing("out/old", b"x", 1)) for _ in range(300)]
+    assert None not in accepted
+    mosquitto.kill()
+    wait_for(lambda: not connection.connected)
+    assert connection.stats().dropped == {"lost": 300}
+    mosquitto.start()
+    got = listener(connect, mosquitto.port)
+    wait_for(lambda: connection.publish(Outgoing("out/new", b"x", 1)) and got)
+    time.sleep(0.2)
+    assert set(topics(got)) == {"out/new"}
+
+
 def test_a_half_open_link_is_noticed(mosquitto: Mosquitto, relay: Relay, connect: Ends) -> None:
     """No byte passes and nobody says so: noticed after about twice the keep-alive, and the link comes back."""
     downs: list[str] = []
