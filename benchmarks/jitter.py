@@ -125,7 +125,7 @@ def measure(
 def main() -> None:
     """Measure and write results/jitter.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", type=int, default=4, help="blocks of each policy")
+    parser.add_argument("--blocks", type=int, default=3, help="blocks of each policy")
     parser.add_argument("--frames", type=int, default=125, help="frames of a block")
     parser.add_argument("--hogs", type=int, nargs="+", default=[0, 2], help="busy processes beside the daemon")
     options = parser.parse_args()
