@@ -115,7 +115,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _settings(_options: argparse.Namespace) -> int:
-    from edge.settings import reference_markdown
+    from edge.settings_reference import reference_markdown
 
     print(reference_markdown(), end="")
     return EXIT_OK

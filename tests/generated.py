@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.bundle import manifest_schema
 from edge.messages import json_schemas
-from edge.settings import reference_markdown
+from edge.settings_reference import reference_markdown
 from edge.topics import asyncapi, table_markdown
 
 ROOT = Path(__file__).parents[1]

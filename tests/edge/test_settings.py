@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError
-from edge.settings import Site, load_site, reference_markdown
+from edge.settings import Site, load_site
+from edge.settings_reference import reference_markdown
 
 MINIMAL = """
 bundle = "bundles/line"
