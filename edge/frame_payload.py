@@ -32,7 +32,7 @@ def picture_of(
         received_wall_ns: when it came, to judge the capture time.
 
     Raises:
-        RejectedInput: ``empty``, ``oversize_bytes``, ``not_a_picture``, ``bad_base64``, ``missing``, or a reason of `json_of`.
+        RejectedInput: ``empty``, ``oversize_bytes``, ``not_an_image``, ``bad_base64``, ``missing``, or a reason of `json_of`.
     """
     if not payload:
         raise RejectedInput("empty", "the message has no payload")
@@ -46,7 +46,7 @@ def picture_of(
     document = json_of(text)
     found = at_pointer(document, pointer) if pointer is not None else _search(document)
     if not isinstance(found, str):
-        raise RejectedInput("not_a_picture", f"{shown(pointer)} holds {shown(found)}, not base64 text")
+        raise RejectedInput("not_an_image", f"{shown(pointer)} holds {shown(found)}, not base64 text")
     return _decoded(found.strip(), max_bytes), _capture_time(document, received_wall_ns)
 
 
@@ -54,9 +54,9 @@ def _decoded(text: str, max_bytes: int) -> bytes:
     if text.startswith("data:"):
         head, comma, text = text.partition(",")
         if not comma or not head.startswith(_DATA_URI) or not head.endswith(";base64"):
-            raise RejectedInput("not_a_picture", f"the data URI {shown(head)} is not a base64 picture")
+            raise RejectedInput("not_an_image", f"the data URI {shown(head)} is not a base64 picture")
     elif not text.startswith(_BASE64_MAGIC):
-        raise RejectedInput("not_a_picture", f"{shown(text)} is neither JPEG nor PNG, raw or in base64")
+        raise RejectedInput("not_an_image", f"{shown(text)} is neither JPEG nor PNG, raw or in base64")
     if not text.isascii():
         raise RejectedInput("bad_base64", "it holds characters beyond ASCII")
     return _checked(base64_of(text.encode("ascii"), max_bytes), max_bytes)
@@ -64,7 +64,7 @@ def _decoded(text: str, max_bytes: int) -> bytes:
 
 def _checked(encoded: bytes, max_bytes: int) -> bytes:
     if not encoded.startswith(_MAGIC):
-        raise RejectedInput("not_a_picture", f"it begins {shown(encoded[:8])}: neither JPEG nor PNG")
+        raise RejectedInput("not_an_image", f"it begins {shown(encoded[:8])}: neither JPEG nor PNG")
     if len(encoded) > max_bytes:
         raise RejectedInput("oversize_bytes", f"{len(encoded)} bytes, more than {max_bytes}")
     return encoded

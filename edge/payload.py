@@ -1,6 +1,6 @@
 """Strict readers of what strangers send: JSON, JSON pointers, base64, numbers and times; everything bounded.
 
-Every refusal is a `RejectedInput` whose reason is one of the words in docs/topics.md; details are cut short, because they end up in a log.
+Every refusal is a `RejectedInput` whose reason is one of the words of docs/inputs.md; details are cut short, because they end up in a log.
 """
 
 from __future__ import annotations

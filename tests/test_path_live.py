@@ -257,7 +257,7 @@ BAD_FRAMES: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     "15 KB that claim 32000x32000": (lambda: _claims(32_000, 32_000, 15_000), {"oversize_pixels"}),
     "frame over max_bytes": (lambda: GREY[:-2] + bytes(2_100_000) + b"\xff\xd9", {"oversize_bytes"}),
     "empty frame": (lambda: b"", {"empty"}),
-    "text instead of a picture": (lambda: b"hello, this is no picture", {"not_a_picture"}),
+    "text instead of a picture": (lambda: b"hello, this is no picture", {"not_an_image"}),
     "JSON without a picture": (lambda: b'{"hello": 1}', {"missing"}),
     "JSON that ends too early": (lambda: b'{"image": "' + base64.b64encode(GREY), {"not_json"}),
     "base64 with a hole": (lambda: json.dumps({"image": "/9j/****"}).encode(), {"bad_base64"}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from edge.frame import Frame
 from edge.settings import Site
 from edge.source import Accepted, Source
 
+ROOT = Path(__file__).parents[2]
 NOW_NS = 1_795_473_512_768_000_000  # 2026-11-23T22:38:32.768Z
 BEFORE = "2026-11-23T22:38:32.500Z"
 BEFORE_NS = NOW_NS - 268_000_000
@@ -123,15 +126,15 @@ def test_a_pointer_decides_which_picture_it_is() -> None:
     here = source()
     assert only_frame(here.accept(incoming("plant/side", {"params": {"shot": B64}}))).encoded == JPEG
     assert reasons(here.accept(incoming("plant/side", {"image": B64}))) == {"side": "missing"}
-    assert reasons(here.accept(incoming("plant/side", {"params": {"shot": 5}}))) == {"side": "not_a_picture"}
+    assert reasons(here.accept(incoming("plant/side", {"params": {"shot": 5}}))) == {"side": "not_an_image"}
 
 
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
         (b"", "empty"),
-        (b"GIF89a....", "not_a_picture"),
-        (b"hello", "not_a_picture"),
+        (b"GIF89a....", "not_an_image"),
+        (b"hello", "not_an_image"),
         (b"\x00\x01\x02\xff", "not_text"),
         (b"\xff\xd8", "not_text"),
         (JPEG + bytes(100_000), "oversize_bytes"),
@@ -140,10 +143,10 @@ def test_a_pointer_decides_which_picture_it_is() -> None:
         ({"image": base64.b64encode(JPEG + bytes(100_000)).decode()}, "oversize_bytes"),
         (B64[:-3].encode(), "bad_base64"),
         ((B64[:40] + "!" + B64[41:]).encode(), "bad_base64"),
-        (b"data:image/jpeg;base64", "not_a_picture"),
-        (b"data:image/jpeg," + B64.encode(), "not_a_picture"),
-        (b"data:text/html;base64," + B64.encode(), "not_a_picture"),
-        (b"data:image/jpeg;base64," + base64.b64encode(b"<html>"), "not_a_picture"),
+        (b"data:image/jpeg;base64", "not_an_image"),
+        (b"data:image/jpeg," + B64.encode(), "not_an_image"),
+        (b"data:text/html;base64," + B64.encode(), "not_an_image"),
+        (b"data:image/jpeg;base64," + base64.b64encode(b"<html>"), "not_an_image"),
         ({"image": "/9j/\u00e9"}, "bad_base64"),
         (b'{"image": "' + B64.encode(), "not_json"),
         (b'{"image": "x", "image": "y"}', "duplicate_key"),
@@ -153,7 +156,7 @@ def test_a_pointer_decides_which_picture_it_is() -> None:
         ({"text": "no picture here"}, "missing"),
         ([[[[[[[[B64]]]]]]]], "missing"),
         (dict.fromkeys(map(str, range(3000)), 0) | {"image": B64}, "missing"),
-        (b"null", "not_a_picture"),
+        (b"null", "not_an_image"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -330,6 +333,48 @@ def test_an_unknown_topic_belongs_to_nobody() -> None:
     assert reasons(accepted) == {None: "unknown_topic"}
     assert len(accepted.rejections[0].detail) < 100
     assert accepted.rejections[0].detail.isprintable()
+
+
+# The page that describes it all
+
+PAGE = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8")
+READERS = ("payload", "frame_payload", "sensor_payload", "source", "picture", "preprocess")
+
+
+def code_in(section: str, column: int) -> list[str]:
+    """The code words of one table column of a section of docs/inputs.md."""
+    rows = [
+        line.split(" | ")
+        for line in PAGE.partition(f"## {section}")[2].partition("\n## ")[0].splitlines()
+        if line[0:1] == "|"
+    ]
+    return [word for row in rows if len(row) > column for word in re.findall(r"`([^`]+)`", row[column])]
+
+
+def test_every_sensor_example_of_the_page_is_read() -> None:
+    """docs/inputs.md: each payload it shows for sensor `temperature` gives 23.5."""
+    examples = [example for example in code_in("Sensor values", 1) if not example.startswith(("/", "pointer"))]
+    assert len(examples) == 8
+    for example in examples:
+        assert values(source().accept(incoming(TEMPERATURE, example.encode()))) == {"temperature": 23.5}, example
+
+
+def test_every_frame_example_of_the_page_is_read() -> None:
+    """docs/inputs.md: each JSON wrapping it shows gives the picture."""
+    examples = [example for example in code_in("Frames", 1) if example.startswith(("{", "[", "data:"))]
+    assert len(examples) == 4
+    for example in examples:
+        payload = re.sub(r"/9j/[A-Za-z0-9]*[.]{3}", B64, example).encode()
+        assert only_frame(source().accept(incoming(FRAME, payload))).encoded == JPEG, example
+
+
+def test_the_page_lists_every_reason_and_no_other() -> None:
+    """docs/inputs.md: the reasons are those that the readers raise."""
+    raised = {"unknown_topic"}
+    for module in READERS:
+        code = (ROOT / "edge" / f"{module}.py").read_text(encoding="utf-8")
+        raised |= set(re.findall(r'RejectedInput\(\s*"(\w+)"', code))
+    assert set(code_in("Reasons of refusal", 0)) == raised
 
 
 # Anything
