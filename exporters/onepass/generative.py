@@ -26,7 +26,7 @@ from exporters.onepass.prompts import Prompts, compile_prompts
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from exporters.onepass.graph import Decoder, Inputs
+    from exporters.onepass.graph import Decoder, Inputs, Rows
 
 Form = Literal["tree", "prefix"]
 QUESTION = "Is there {words} in the picture?"  # words that already are a question are asked as they stand
@@ -39,7 +39,7 @@ class Parts:
     Attributes:
         tower: normalised pixels float32 [1, 3, height, width] -> list of [n, D] (image tokens first, then deepstack features).
         decoder: the language half.
-        embed: token numbers int64 [U] -> their embeddings [U, D].
+        embed: the embedding module, token numbers int64 [U] -> [U, D].
         head: the vocabulary head's weight, [V, D].
     """
 
@@ -56,10 +56,12 @@ class Generative(ABC):
     Attributes:
         resolution_px: edge of the square picture that the graph takes; None: the checkpoint's own.
         form: how the questions share the prefix; None: the family's first.
+        opening: text behind the opening of the assistant's turn, e.g. an empty thought for a checkpoint that was trained to think first.
     """
 
     resolution_px: int | None = None
     form: Form | None = None
+    opening: str = ""
 
     name: ClassVar[str]
     model_types: ClassVar[tuple[str, ...]]
@@ -133,6 +135,9 @@ class Generative(ABC):
         """[axes, P] position ids of the prefix, whose image tokens lie in rows of `columns`."""
         return np.arange(len(prefix), dtype=np.int64)[None]
 
+    def check(self, checkpoint: Checkpoint) -> None:  # noqa: B027 - most families have nothing to refuse
+        """Raise ExportError for a variant of the family that the graph would compute wrongly."""
+
     def processor_call(self, spec: PixelSpec) -> dict[str, Any]:  # noqa: ARG002 - for other families
         """Options of the family's image processor under which a frame of the graph's size is only rescaled and normalised."""
         return {}
@@ -147,60 +152,69 @@ class Generative(ABC):
         words = [phrase(words) for question in questions for words in question.words]
         return compile_prompts(checkpoint.folder, self, words, image_text=self.image_text(rows, columns))
 
-    def inputs(self, checkpoint: Checkpoint, prompts: Prompts, embed: nn.Module, head: Tensor) -> Inputs:
+    def inputs(self, checkpoint: Checkpoint, prompts: Prompts, parts: Parts, rows: Rows | None = None) -> Inputs:
         """The constants of the graph.
 
         Raises:
             ExportError: the questions part before the image ends.
         """
-        import torch  # noqa: PLC0415 - plan must start without torch
-
-        from exporters.onepass.graph import Inputs  # noqa: PLC0415 - likewise
+        from exporters.onepass.graph import Inputs  # noqa: PLC0415 - imports torch
 
         layout = lay.split(prompts.sequences)
         token = self.image_token(checkpoint)
-        rows, columns = self.grid(checkpoint)
+        lines, columns = self.grid(checkpoint)
         place = np.asarray(layout.prefix, dtype=np.int64) == token
-        if int(place.sum()) != rows * columns:
+        if int(place.sum()) != lines * columns:
             raise ExportError(
-                f"{checkpoint.folder}: {int(place.sum())} of {rows * columns} image tokens stand in the part that all questions share; "
+                f"{checkpoint.folder}: {int(place.sum())} of {lines * columns} image tokens stand in the part that all questions share; "
                 "the chat template must put the image before the question."
             )
-        vocabulary = tuple(sorted({token for sequence in prompts.sequences for token in sequence}))
-        with torch.no_grad():
-            embedded = embed(torch.tensor(vocabulary))
-            answers = head[[prompts.yes, prompts.no]].float()
-        return Inputs(
-            layout=layout,
-            vocabulary=vocabulary,
-            rows=embedded,
+        return Inputs.of(
+            prompts,
+            layout,
+            embed=parts.embed,
+            head=parts.head,
+            rows=rows,
             source=np.where(place, np.cumsum(place) - 1, -1),
             positions=self.positions(layout.prefix, token, columns),
             blocks=lay.runs(layout.prefix, token) if self.two_way_image else (),
-            answers=answers,
         )
 
-    def load_whole(self, folder: Path) -> Any:  # noqa: ANN401 - transformers' untyped model
-        """The whole checkpoint in float32, attention written out (no fused kernels), ready to be traced.
+    def assemble(
+        self,
+        checkpoint: Checkpoint,
+        model: Any,  # noqa: ANN401 - transformers' untyped model
+        prompts: Prompts,
+        form: Form | None,
+        rows: Rows | None = None,
+    ) -> nn.Module:
+        """uint8 [1, H, W, 3] -> logits [Q, 2] of every prompt: yes, no.
+
+        Args:
+            checkpoint: where the model came from.
+            model: transformers' own, loaded or hollow.
+            prompts: the questions as tokens.
+            form: tree or prefix; None: the family's first.
+            rows: reads rows of a table parameter; None: they are in the parameter itself.
 
         Raises:
-            ExportError: it does not load.
+            ExportError: the family cannot take that form, or the questions part before the image ends.
         """
-        import torch  # noqa: PLC0415 - plan must start without torch
-        import transformers  # noqa: PLC0415 - likewise
+        from exporters.onepass.graph import OnePass, Pixels  # noqa: PLC0415 - imports torch
 
-        auto = transformers.AutoModelForImageTextToText if self.placeholder else transformers.AutoModelForCausalLM
-        try:
-            model = auto.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise ExportError(f"{folder} does not load: {error}") from error
-        return model.eval().requires_grad_(requires_grad=False)
+        chosen = form or self.form or self.forms[0]
+        if chosen not in self.forms:
+            raise ExportError(f"{self.name} cannot take the {chosen} form; it has: {', '.join(self.forms)}.")
+        spec = self.pixels(checkpoint)
+        parts = self.parts(model, spec)
+        inputs = self.inputs(checkpoint, prompts, parts, rows)
+        front = Pixels(spec.mean, spec.std, parts.tower)
+        return OnePass(front=front, decoder=parts.decoder, inputs=inputs, form=chosen).eval()
 
     def load(self, checkpoint: Checkpoint) -> GenerativeModel:
         """Load the weights."""
-        return GenerativeModel(self, checkpoint, self.load_whole(checkpoint.folder))
+        self.check(checkpoint)
+        return GenerativeModel(self, checkpoint, load_whole(checkpoint.folder, "AutoModelForImageTextToText"))
 
 
 @dataclass(frozen=True)
@@ -228,18 +242,7 @@ class GenerativeModel:
 
     def one_pass(self, prompts: Prompts, form: Form | None = None) -> nn.Module:
         """uint8 [1, H, W, 3] -> logits [Q, 2] of every phrasing: yes, no."""
-        from exporters.onepass.graph import OnePass, Pixels  # noqa: PLC0415 - imports torch
-
-        spec = self.family.pixels(self.checkpoint)
-        parts = self.family.parts(self.model, spec)
-        inputs = self.family.inputs(self.checkpoint, prompts, parts.embed, parts.head)
-        front = Pixels(spec.mean, spec.std, parts.tower)
-        chosen = form or self.family.form or self.family.forms[0]
-        if chosen not in self.family.forms:
-            raise ExportError(
-                f"{self.family.name} cannot take the {chosen} form; it has: {', '.join(self.family.forms)}."
-            )
-        return OnePass(front=front, decoder=parts.decoder, inputs=inputs, form=chosen).eval()
+        return self.family.assemble(self.checkpoint, self.model, prompts, form)
 
     def features(self, frames: NDArray[np.uint8], depths: Sequence[float]) -> list[Tensor]:  # noqa: ARG002 - the seam's form
         """Not offered. Raises ExportError."""
@@ -277,6 +280,28 @@ class GenerativeModel:
         with Image.open(picture) as opened:
             image = opened.convert("RGB").resize((spec.width, spec.height), Image.Resampling.BILINEAR)
         return process(self, np.asarray(image))
+
+
+def load_whole(folder: Path, auto: str) -> Any:  # noqa: ANN401 - transformers' untyped model
+    """A checkpoint in float32, attention written out (no fused kernels), ready to be traced.
+
+    Args:
+        folder: where it lies.
+        auto: the transformers class that loads it.
+
+    Raises:
+        ExportError: it does not load.
+    """
+    import torch  # noqa: PLC0415 - plan must start without torch
+    import transformers  # noqa: PLC0415 - likewise
+
+    try:
+        model = getattr(transformers, auto).from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ExportError(f"{folder} does not load: {error}") from error
+    return model.eval().requires_grad_(requires_grad=False)
 
 
 def phrase(words: str) -> str:

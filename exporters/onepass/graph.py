@@ -6,9 +6,10 @@ arithmetic. The decoder's own layers are called one by one, with the masks and a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from exporters.onepass import layout as lay
 from exporters.onepass.generative import Form
+from exporters.onepass.prompts import Prompts
 
 Angles = Mapping[str, tuple[Tensor, Tensor]]  # by kind of layer: cosines and sines, [1, N, head width]
+Rows = Callable[[Any, Sequence[int]], Tensor]  # a table parameter [V, D] and the rows wanted -> [rows, D]
 Rope = Callable[[Tensor], Angles]  # positions [axes, 1, N] -> angles
 
 
@@ -63,45 +66,63 @@ class Inputs:
     blocks: tuple[tuple[int, int], ...]
     answers: Tensor
 
+    @classmethod
+    def of(
+        cls,
+        prompts: Prompts,
+        layout: lay.Layout,
+        *,
+        embed: nn.Module,
+        head: Tensor,
+        rows: Rows | None = None,
+        source: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        blocks: tuple[tuple[int, int], ...] = (),
+    ) -> Inputs:
+        """Look up the embeddings and head rows that the prompts need in `embed` and `head` [V, D], or let `rows` read them."""
+        vocabulary = tuple(sorted({token for sequence in prompts.sequences for token in sequence}))
+        with torch.no_grad():
+            if rows is None:
+                embedded, answers = embed(torch.tensor(vocabulary)), head[[prompts.yes, prompts.no]]
+            else:
+                # Whatever the family's embedding does beside looking up (Gemma scales) is done by itself, on a table of the few rows.
+                compact = copy.copy(embed)
+                compact._parameters = {"weight": nn.Parameter(rows(embed.weight, vocabulary), requires_grad=False)}  # noqa: SLF001 - a shallow copy's own dict
+                embedded, answers = compact(torch.arange(len(vocabulary))), rows(head, (prompts.yes, prompts.no))
+        return cls(layout, vocabulary, embedded, source, positions, blocks, answers)
+
 
 @dataclass
 class Recording:
     """Stands in for a cache during the prefix pass: keeps each layer's keys, values and recurrent states."""
 
     pairs: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    convolutions: dict[int, Tensor] = field(default_factory=dict)
-    recurrences: dict[int, Tensor] = field(default_factory=dict)
+    columns: dict[int, Tensor] = field(default_factory=dict)
+    states: dict[int, Tensor] = field(default_factory=dict)
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Keep [1, heads, P, width] keys and values; attention goes on with them."""
         self.pairs[layer] = (keys, values)
         return keys, values
 
-    def get_conv_state(self, layer: int, state_idx: int = 0) -> Tensor | None:  # noqa: ARG002 - the layers' own call
+    def behind(self, columns: Tensor, layer: int, reach: int) -> Tensor:
+        """[1, C, reach + P]: zeros before the prefix; keep the last columns, on which a suffix's first convolutions look back."""
+        padded = nn.functional.pad(columns, (reach, 0))
+        self.columns[layer] = padded[:, :, -reach:]
+        return padded
+
+    def state(self, layer: int) -> Tensor | None:  # noqa: ARG002 - the other's form
         """Nothing comes before the prefix."""
         return None
 
-    def get_recurrent_state(self, layer: int, state_idx: int = 0) -> Tensor | None:  # noqa: ARG002 - the layers' own call
-        """Nothing comes before the prefix."""
-        return None
-
-    def update_conv_state(self, columns: Tensor, layer: int, conv_kernel_size: int) -> Tensor:
-        """Keep the last columns [1, C, kernel - 1] that the suffix's first convolutions look back on."""
-        self.convolutions[layer] = columns[:, :, -(conv_kernel_size - 1) :]
-        return columns
-
-    def update_recurrent_state(self, state: Tensor, layer: int) -> None:
+    def keep_state(self, layer: int, state: Tensor) -> None:
         """Keep the state [1, heads, key width, value width] after the prefix."""
-        self.recurrences[layer] = state
-
-    def is_recording_past(self, layer: int) -> bool:  # noqa: ARG002 - the layers' own call
-        """The layers ask this before a shortcut for single decoded tokens that must not be taken here."""
-        return True
+        self.states[layer] = state
 
 
 @dataclass
 class Shared:
-    """Stands in for a cache during the suffix pass: every question continues from the same recorded prefix."""
+    """Stands in for a cache during the suffix pass: every question goes on from the same recorded prefix."""
 
     recorded: Recording
     questions: int
@@ -114,24 +135,16 @@ class Shared:
             [past_values.expand(repeat), values], dim=2
         )
 
-    def get_conv_state(self, layer: int, state_idx: int = 0) -> Tensor:  # noqa: ARG002 - the layers' own call
-        """[K, C, kernel - 1] the prefix's last columns."""
-        return self.recorded.convolutions[layer].expand(self.questions, -1, -1)
+    def behind(self, columns: Tensor, layer: int, reach: int) -> Tensor:  # noqa: ARG002 - the other's form
+        """[K, C, reach + S]: the prefix's last columns before the suffix's."""
+        return torch.cat([self.recorded.columns[layer].expand(self.questions, -1, -1), columns], dim=2)
 
-    def get_recurrent_state(self, layer: int, state_idx: int = 0) -> Tensor:  # noqa: ARG002 - the layers' own call
-        """[K, heads, key width, value width] the state after the prefix."""
-        return self.recorded.recurrences[layer].expand(self.questions, -1, -1, -1)
+    def state(self, layer: int) -> Tensor:
+        """[1, heads, key width, value width] the state after the prefix; it broadcasts over the questions."""
+        return self.recorded.states[layer]
 
-    def update_conv_state(self, columns: Tensor, layer: int, conv_kernel_size: int) -> Tensor:  # noqa: ARG002 - the layers' own call
-        """The suffix's columns behind the prefix's last ones; the layer drops the surplus."""
-        return torch.cat([self.get_conv_state(layer), columns], dim=2)
-
-    def update_recurrent_state(self, state: Tensor, layer: int) -> None:
+    def keep_state(self, layer: int, state: Tensor) -> None:
         """Nobody reads the state behind the last token."""
-
-    def is_recording_past(self, layer: int) -> bool:  # noqa: ARG002 - the layers' own call
-        """See Recording."""
-        return True
 
 
 class Pixels(nn.Module):
@@ -243,14 +256,19 @@ class OnePass(nn.Module):
         for index, (layer, kind) in enumerate(zip(self.layers, self.kinds, strict=True)):
             hidden = layer(
                 hidden,
-                attention_mask=None if kind == "linear" else self._get(f"{stage}_mask_{kind}"),
-                position_embeddings=(self._get(f"{stage}_cos_{kind}"), self._get(f"{stage}_sin_{kind}")),
-                position_ids=self._get(f"{stage}_positions"),
                 past_key_values=state,
+                **({} if kind == "linear" else self._surroundings(stage, kind)),
             )
             if index < len(deep):
                 hidden = hidden + deep[index]
         return cast("Tensor", self.norm(hidden))
+
+    def _surroundings(self, stage: str, kind: str) -> dict[str, object]:
+        return {
+            "attention_mask": self._get(f"{stage}_mask_{kind}"),
+            "position_embeddings": (self._get(f"{stage}_cos_{kind}"), self._get(f"{stage}_sin_{kind}")),
+            "position_ids": self._get(f"{stage}_positions"),
+        }
 
     def _windows(self, decoder: Decoder) -> dict[str, int | None]:
         return {kind: decoder.window if kind == "sliding" else None for kind in set(decoder.kinds) if kind != "linear"}

@@ -9,17 +9,39 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from edge.errors import ExportError
-
-if TYPE_CHECKING:
-    from exporters.onepass.generative import Generative
 
 INSTRUCTION_FIRST = (
     "Answer with yes or no. {question}"  # the instruction stands in the shared prefix and costs one branch nothing
 )
+
+
+class Asking(Protocol):
+    """What the prompts need to know of a family."""
+
+    @property
+    def placeholder(self) -> str:
+        """What the chat template writes where the image goes; empty for a text model."""
+        ...
+
+    @property
+    def answers(self) -> tuple[str, str]:
+        """Yes and no as the family's instruct models begin an answer."""
+        ...
+
+    @property
+    def adds_special_tokens(self) -> bool:
+        """Whether the tokenizer puts a first token before a templated prompt."""
+        ...
+
+    @property
+    def opening(self) -> str:
+        """Text behind the opening of the assistant's turn."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +59,7 @@ class Prompts:
 
 
 def compile_prompts(
-    folder: Path, family: Generative, questions: Sequence[str], *, image_text: str, template: str = INSTRUCTION_FIRST
+    folder: Path, family: Asking, questions: Sequence[str], *, image_text: str, template: str = INSTRUCTION_FIRST
 ) -> Prompts:
     """The questions as the checkpoint's chat template puts them to the model.
 
@@ -52,7 +74,8 @@ def compile_prompts(
         ExportError: no chat template, a prompt without its image, or answers that the tokenizer cannot tell apart.
     """
     tokenizer = load_tokenizer(folder)
-    texts = [render(tokenizer, template.format(question=question), image=bool(image_text)) for question in questions]
+    turns = [template.format(question=question) for question in questions]
+    texts = [render(tokenizer, turn, image=bool(image_text)) + family.opening for turn in turns]
     if image_text:
         texts = [_with_image(text, family.placeholder, image_text) for text in texts]
     sequences = tuple(tuple(encode(tokenizer, text, special=family.adds_special_tokens)) for text in texts)
@@ -60,6 +83,7 @@ def compile_prompts(
     return Prompts(sequences, yes, no)
 
 
+@lru_cache(maxsize=4)
 def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - transformers ships no types
     """The checkpoint's tokenizer with its chat template, from local files only.
 
@@ -82,10 +106,12 @@ def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - transformers ships no
 
 
 def render(tokenizer: Any, text: str, *, image: bool) -> str:  # noqa: ANN401 - transformers ships no types
-    """One user turn with the image first, and the opening of the assistant's turn."""
+    """One user turn with the image first, and the opening of the assistant's turn; no thinking where the template lets one choose."""
     content: Any = [{"type": "image"}, {"type": "text", "text": text}] if image else text
     messages = [{"role": "user", "content": content}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    return str(
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+    )
 
 
 def encode(tokenizer: Any, text: str, *, special: bool) -> list[int]:  # noqa: ANN401 - transformers ships no types
@@ -93,7 +119,7 @@ def encode(tokenizer: Any, text: str, *, special: bool) -> list[int]:  # noqa: A
     return [int(token) for token in tokenizer(text, add_special_tokens=special)["input_ids"]]
 
 
-def answer_tokens(tokenizer: Any, text: str, sequence: Sequence[int], family: Generative) -> tuple[int, int]:  # noqa: ANN401 - as above
+def answer_tokens(tokenizer: Any, text: str, sequence: Sequence[int], family: Asking) -> tuple[int, int]:  # noqa: ANN401 - as above
     """The first tokens at which an answer yes and an answer no differ behind the prompt.
 
     The answers are tokenised behind the prompt, not alone, because many tokenizers write a word differently at the beginning of a text.

@@ -1,0 +1,73 @@
+"""Phi-4: readings in, answers out, as the checkpoint answers when the readings are written into its prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+import torch
+
+from edge.errors import ExportError
+from exporters.families.phi4 import EMPTY_THOUGHT, Phi4
+from exporters.onepass.check import require_exact
+from exporters.onepass.readings import Reading, find_fields, steps
+from exporters.stream import trace
+from tests.exporters import tiny_checkpoints as tiny
+
+READINGS = (Reading("vibration", "mm/s", 0.1), Reading("temperature", "degC", 1.0), Reading("motor current", "A", 0.05))
+QUESTIONS = (
+    "Is the gearbox failing?", "Is the bearing failing?", "Is the motor failing?", "Is oil missing?", "Is the part misaligned?",
+    "Is there a crack?", "Is a bolt missing?", "Is the lens blocked?",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Phi-4."""
+    torch.set_num_threads(1)
+    return tiny.phi4(tmp_path_factory.mktemp("phi4"))
+
+
+def values(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Readings over and beyond the range that can be written."""
+    random = np.random.default_rng(3)
+    return (random.random((count, 3)) * [110.0, 1100.0, 55.0] - [5.0, 50.0, 2.5]).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", ["tree", pytest.param("prefix", marks=pytest.mark.slow)])
+def test_one_pass_in_onnx_runtime_answers_as_the_checkpoint(folder: Path, form: str, tmp_path: Path) -> None:
+    """64 sets of readings x 8 questions: logits within 1e-4 of transformers reading the numbers, no verdict flips; swapped readings are caught."""
+    scorer = Phi4(folder, READINGS, form=form)  # type: ignore[arg-type]  # the parameters are forms
+    model = scorer.load()
+    graph = scorer.one_pass(model, QUESTIONS)
+    rows = values(64)
+    reference = scorer.reference(model, QUESTIONS, rows)
+    ir.save(trace(graph, torch.from_numpy(rows[:1]), input_name="readings", output_name="logits"), tmp_path / "g.onnx")
+    session = ort.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
+    found = np.stack([session.run(None, {"readings": row[None]})[0] for row in rows])
+    assert require_exact(found, reference).spread > 0.05
+    wrong = np.stack([session.run(None, {"readings": row[None, [1, 0, 2]]})[0] for row in rows])
+    with pytest.raises(ExportError, match="not the checkpoint"):
+        require_exact(wrong, reference)
+
+
+def test_numbers_are_rounded_and_clipped() -> None:
+    """A reading is the nearest whole number of steps, halves to even, kept within what three digits write."""
+    assert steps(READINGS, np.array([0.25, -7.0, 1e6], dtype=np.float32)) == [2, 0, 999]
+
+
+def test_a_tokenizer_that_joins_digits_is_refused() -> None:
+    """Numbers whose token count varies cannot be a field of the graph."""
+    with pytest.raises(ExportError, match="fixed number of tokens"):
+        find_fields(READINGS, lambda text: [ord(letter) for letter in text.replace("00", "0")])
+
+
+def test_an_empty_thought_can_open_the_answer(folder: Path) -> None:
+    """A checkpoint that was trained to think first is asked behind a closed, empty thought."""
+    plain, thought = Phi4(folder, READINGS), Phi4(folder, READINGS, opening=EMPTY_THOUGHT)
+    short, long = (scorer.compile(QUESTIONS, [1, 2, 3]).sequences[0] for scorer in (plain, thought))
+    assert long[: len(short)] == short
+    assert len(long) > len(short)
