@@ -1,0 +1,126 @@
+"""The demo as tables: what is inspected, which evidence speaks for which fault, what the operator is told, and when it all counts as working."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from examples.line.line import LineSettings
+
+NODE = "line-demo"
+ROOT = "plantflag-demo/v1"
+CAMERA = "cam1"
+CAMERA_STALE_MS = 2000.0
+HEARTBEAT_S = 1.0
+FLAG_REPEAT_S = 0.2  # a changed verdict is said at once; unchanged ones only so often, because a broker in Python is no plant broker
+SITE = 6  # seed of the line itself: a green belt with yellow corner marks
+PART_S = 1.6  # a part is under the camera for so long
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmPlan:
+    """What the operator reads; `severity` 1 to 1000."""
+
+    severity: int
+    message: str
+    operator_action: str
+    consequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """One flag channel: its evidence, the line faults that make it true, and its alarm.
+
+    `vision` is the fault asked of the picture (None: sensors only), `rules` are ids of `RULES`, `weights` and `threshold` count for
+    combine "weighted" only.
+    """
+
+    id: str
+    title: str
+    truth: frozenset[str]
+    vision: str | None = None
+    rules: tuple[str, ...] = ()
+    combine: Literal["any", "all", "weighted"] = "any"
+    weights: dict[str, float] = field(default_factory=dict)
+    threshold: float = 0.5
+    alarm: AlarmPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SensorPlan:
+    """One sensor: its message's topic below ``in/sensor/``, the way to the value in it, and how people call it."""
+
+    id: str
+    title: str
+    unit: str
+    topic: str
+    pointer: str | None = None
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """One sensor rule, as in `edge.settings.RuleSettings`."""
+
+    id: str
+    sensor: str
+    kind: Literal["above", "below", "rise", "fall"]
+    limit: float
+    deadband: float
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What must hold for the demo to have worked; latency is reported and judged apart, because a busy machine is no defect."""
+
+    detection_least: float
+    false_most_per_minute: float
+    grace_s: float
+
+
+CRITERIA = Criteria(detection_least=0.75, false_most_per_minute=12.0, grace_s=1.0)
+
+# Sensors speak in the shapes of the trade: a bare number, SenML, and one JSON object for two of them.
+SENSORS = (
+    SensorPlan("vibration_mm_s", "vibration", "mm/s", "vibration", low=0.0, high=5.0),
+    SensorPlan("pressure_bar", "pressure", "bar", "pressure", low=4.0, high=6.5),
+    SensorPlan("temperature_c", "temperature", "°C", "drive", "/temperature_c", low=40.0, high=56.0),
+    SensorPlan("motor_current_a", "motor current", "A", "drive", "/motor_current_a", low=3.5, high=6.5),
+)
+RULES = (
+    RulePlan("vibration_high", "vibration_mm_s", "above", limit=2.3, deadband=0.3),
+    RulePlan("pressure_falling", "pressure_bar", "fall", limit=0.15, deadband=0.05),
+)
+
+_WITH_VIBRATION = {"vision": 0.7, "vibration_high": 0.3}
+
+CHANNELS = (
+    ChannelPlan("crack", "crack", frozenset({"crack"}), "crack",
+        alarm=AlarmPlan(700, "Cracked part on the line", "Take the part out and hold the batch", "A cracked part reaches the customer")),
+    ChannelPlan("missing_bolt", "missing bolt", frozenset({"missing_bolt"}), "missing_bolt", ("vibration_high",), "weighted", _WITH_VIBRATION,
+        alarm=AlarmPlan(650, "A bolt is missing", "Send the part back to the bolting station", "The joint works loose in service")),
+    ChannelPlan("oil_leak", "oil leak", frozenset({"oil_leak"}), "oil_leak", ("pressure_falling",), "any",
+        alarm=AlarmPlan(800, "Oil leaks from the part", "Stop the line and close the lubrication valve", "The lubrication circuit runs empty")),
+    ChannelPlan("misaligned_part", "misaligned part", frozenset({"misaligned_part"}), "misaligned_part", ("vibration_high",), "weighted", _WITH_VIBRATION,
+        alarm=AlarmPlan(500, "A part is not seated in its place", "Seat the part again", "The gripper collides with the part")),
+    ChannelPlan("rust", "rust", frozenset({"rust"}), "rust"),
+    ChannelPlan("foreign_object", "foreign object", frozenset({"foreign_object"}), "foreign_object"),
+    ChannelPlan("blocked_lens", "blocked lens", frozenset({"blocked_lens"}), "blocked_lens",
+        alarm=AlarmPlan(450, "Something covers the camera", "Clean the lens", "Faults of the covered area stay unseen")),
+    ChannelPlan("vibration", "vibration high", frozenset({"missing_bolt", "misaligned_part"}), rules=("vibration_high",)),
+    ChannelPlan("pressure", "pressure falling", frozenset({"oil_leak"}), rules=("pressure_falling",)),
+)  # fmt: skip
+
+
+def channels_for(available: Iterable[str]) -> tuple[ChannelPlan, ...]:
+    """The channels whose vision evidence a bundle with these faults can give; sensor channels always."""
+    known = set(available)
+    return tuple(channel for channel in CHANNELS if channel.vision is None or channel.vision in known)
+
+
+def line_settings(channels: Iterable[ChannelPlan], *, seed: int, fps: float) -> LineSettings:
+    """The simulated line that shows exactly the faults that the channels look for."""
+    faults = tuple(dict.fromkeys(channel.vision for channel in channels if channel.vision is not None))
+    return LineSettings(seed=seed, site=SITE, fps=fps, part_s=PART_S, faults=faults)

@@ -1,0 +1,28 @@
+"""Tests of the site's own images: sorted by what they show, the demo's very line, other parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examples.demo.site_images import FIRST_SEED, NORMAL, PICTURES_PER_PART, write_images
+from examples.demo.story import CHANNELS, line_settings
+from examples.line.line import Line
+
+
+def test_pictures_are_sorted_by_their_truth_and_grouped_by_part(tmp_path: Path) -> None:
+    """Each part gives three pictures under its fault's name, or under normal."""
+    counts = write_images(tmp_path, parts=6)
+    files = sorted(tmp_path.rglob("*.jpg"))
+    assert sum(counts.values()) == len(files) == 6 * PICTURES_PER_PART
+    assert {path.parent.name for path in files} == set(counts)
+    assert NORMAL in counts
+    parts = {path.name.rpartition("_")[0] for path in files}
+    assert len(parts) == 6
+    assert set(counts) - {NORMAL} <= {channel.vision for channel in CHANNELS}
+
+
+def test_the_line_is_the_demos_and_the_parts_are_not() -> None:
+    """Same background, lamps and floor; another seed of the schedule."""
+    site, demo = (Line(line_settings(CHANNELS, seed=seed, fps=25), 100).visits[0].spec for seed in (FIRST_SEED, 1))
+    assert (site.background, site.site, site.light.angle_deg) == (demo.background, demo.site, demo.light.angle_deg)
+    assert site.seed != demo.seed
