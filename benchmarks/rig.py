@@ -68,9 +68,12 @@ class Daemon:
     Args:
         site: site.toml as plain data, see `site_document`.
         folder: for site.toml and the log.
+        python: interpreter of the environment to run it in.
     """
 
-    def __init__(self, site: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, site: Mapping[str, Any], folder: Path, python: str = sys.executable) -> None:
+        self._python = python
+        self.ready_s = 0.0
         self._config = folder / "site.toml"
         self._config.write_text(toml(site), encoding="utf-8")
         self.log_path = folder / "daemon.log"
@@ -78,13 +81,15 @@ class Daemon:
 
     def start(self, *, ready: bool = True, timeout_s: float = 60.0) -> Daemon:
         """Start it; with ``ready`` also wait until it judges frames."""
+        began = time.monotonic()
         with self.log_path.open("wb") as log:
-            command = [sys.executable, "-m", "edge", "run", "--config", str(self._config)]
+            command = [self._python, "-m", "edge", "run", "--config", str(self._config)]
             self.process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdout=log)
         if ready:
             wait_for(lambda: " ready: " in self.log() or self._ended(), timeout_s, "the daemon is ready")
             if self._ended():
                 raise RuntimeError(f"the daemon ended:\n{self.log()}")
+            self.ready_s = time.monotonic() - began
         return self
 
     def log(self) -> str:
@@ -258,17 +263,20 @@ class Ear:
 
 
 @contextlib.contextmanager
-def bench(bundle: Path, *, site: Mapping[str, Any] | None = None) -> Iterator[tuple[Broker, Daemon, Ear]]:
+def bench(
+    bundle: Path, *, site: Mapping[str, Any] | None = None, python: str = sys.executable
+) -> Iterator[tuple[Broker, Daemon, Ear]]:
     """Broker, daemon and ear, ready; all of them end with the block.
 
     Args:
         bundle: bundle folder.
         site: further tables of site.toml, laid over `site_document`.
+        python: interpreter of the environment that the daemon runs in.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         broker = Broker(folder)
-        daemon = Daemon(site_document(bundle, broker.port) | dict(site or {}), folder)
+        daemon = Daemon(site_document(bundle, broker.port) | dict(site or {}), folder, python)
         try:
             ear = Ear(broker.port)
             daemon.start()
