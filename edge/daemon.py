@@ -28,7 +28,7 @@ from edge.mqtt import Connection
 from edge.path import FramePath
 from edge.preprocess import Limits, Preprocessor
 from edge.publish import Policy, Publisher, state_message
-from edge.realtime import Grant, make_realtime
+from edge.realtime import Grant, make_realtime, trim_memory
 from edge.report import Reporter, offline_state
 from edge.settings import PublishSettings, Site
 from edge.slot import Slots
@@ -253,6 +253,7 @@ class Daemon:
         prover = next(iter(preprocessors.values()), Preprocessor(self._bundle.manifest.input))
         budget_ms = min(self._budgets_ms.values(), default=self._bundle.manifest.target.budget_ms)
         self.proof = prove(engine, self._bundle, prover, budget_ms, self._clock.monotonic_ns)
+        trim_memory()  # loading a graph leaves most of its size behind as freed memory: 269 -> 211 MB for 87 MB of weights
         rules = resolve_rules(self._site)
         channels = [Channel(spec, rules) for spec in self._specs]
         path = FramePath(
