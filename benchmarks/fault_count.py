@@ -52,10 +52,12 @@ def frame_path(folder: Path, shape: VitShape, faults: int, *, every_frame: bool)
         publisher=Publisher(
             prefix="site/node",
             session="0",
+            epoch=0,
             policy=Policy(
                 every_frame=every_frame, flag_repeat_ns=0, value_min_interval_ns=500_000_000, value_deadband=0.02
             ),
             send=send,
+            record=lambda _entry: None,
             on_acknowledged=lambda _camera, _ns: None,
         ),
         health=Health({"camera": BUDGET_NS}, [], time.monotonic_ns()),

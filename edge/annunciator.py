@@ -5,22 +5,25 @@ Runs on the inference thread only; time is an argument. The rules of one alarm a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 from edge import messages
-from edge.alarm import machine
+from edge.alarm import machine, store
 from edge.alarm.group import FirstOut
 from edge.alarm.kpi import AlarmKpi
-from edge.alarm.state import AlarmSpec
+from edge.alarm.state import AlarmSpec, Snapshot
 from edge.alarm.table import Trigger
 from edge.command import Request, refuse
+from edge.errors import RejectedInput
 from edge.frame import Evidence, Frame
 from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
 Ne107 = Literal["G", "M", "S", "C", "F"]
+KEPT_ALARM, KEPT_FIRST_OUT = "alarm/", "first-out"  # names under which state survives a restart
 NE107_ORDER = ("G", "M", "S", "C", "F")  # good, maintenance, out of specification, function check, failure: worst last
 
 
@@ -57,7 +60,8 @@ class Annunciator:
         context: what each message carries.
         new_id: occurrence ids, from wall time in ns.
         start_ns: monotonic ns from which the alarm figures count.
-        restored: saved states by alarm id, as plain data and as checked by `edge.alarm.state.from_dict`.
+        start_wall_ns: wall ns of the same moment.
+        restored: what an earlier start kept, by the names under which it was recorded.
     """
 
     def __init__(
@@ -68,18 +72,17 @@ class Annunciator:
         *,
         new_id: Callable[[int], str],
         start_ns: int,
-        restored: Mapping[str, machine.Alarm] | None = None,
+        start_wall_ns: int = 0,
+        restored: Mapping[str, Any] | None = None,
     ) -> None:
         self._entries = {entry.spec.id: entry for entry in entries}
-        known = restored or {}
-        self._alarms = {
-            name: known.get(name) or machine.Alarm(entry.spec, new_id) for name, entry in self._entries.items()
-        }
+        self._alarms: dict[str, machine.Alarm] = {}
         self._publisher = publisher
         self._context = context
         self._sources: dict[str, Frame | None] = {}
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
         self._kpi = AlarmKpi(start_ns)
+        self._restore(restored or {}, new_id, start_ns, start_wall_ns)
 
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
@@ -90,14 +93,16 @@ class Annunciator:
         """One look at an alarm's condition; `frame` is what it was seen on."""
         sample = machine.Sample(evidence.verdict, evidence.quality, evidence.score)
         happened = self._alarms[alarm_id].step(sample, now_ns, now_wall_ns)
+        if not happened:
+            return
         if any(item.trigger == Trigger.RAISE for item in happened):
             self._sources[alarm_id] = replace(frame, encoded=b"") if frame else None  # its stamps, not its picture
-        self._say(alarm_id, happened, now_wall_ns)
+        self._say(alarm_id, happened, now_ns, now_wall_ns)
 
     def tick(self, now_ns: int, now_wall_ns: int) -> None:
         """Let timers run out."""
         for alarm_id, alarm in self._alarms.items():
-            self._say(alarm_id, alarm.tick(now_ns, now_wall_ns), now_wall_ns)
+            self._say(alarm_id, alarm.tick(now_ns, now_wall_ns), now_ns, now_wall_ns)
 
     def command(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
         """Carry out one request on one alarm; it is journalled whatever comes of it."""
@@ -115,7 +120,7 @@ class Annunciator:
                 one_shot=command.one_shot,
             )
             outcome = alarm.command(asked, now_ns, now_wall_ns)
-            self._say(alarm.spec.id, outcome.transitions, now_wall_ns)
+            self._say(alarm.spec.id, outcome.transitions, now_ns, now_wall_ns)
             reply = Reply(
                 request_id=command.request_id,
                 ok=outcome.code is machine.Code.OK,
@@ -124,7 +129,7 @@ class Annunciator:
                 state=outcome.state,
             )
         detail = f"{command.alarm_id or ''}: {reply.code}. {command.comment}".strip()
-        self._publisher.event(
+        event = self._publisher.event(
             "command",
             request.verb.value,
             reply.code,
@@ -133,9 +138,10 @@ class Annunciator:
             user=command.user,
             detail=detail,
         )
+        self._publisher.record(now_ns, [event])
         return reply
 
-    def conditions(self, now_wall_ns: int) -> list[messages.Alarm]:
+    def conditions(self, now_wall_ns: int) -> list[Callable[[], messages.Alarm]]:
         """Every alarm's condition now, the standing ones first, for a broker that may have forgotten."""
         ordered = sorted(self._alarms, key=lambda name: self._alarms[name].snapshot().acked)
         return [self._message(name, now_wall_ns) for name in ordered]
@@ -180,70 +186,123 @@ class Annunciator:
             for name, entry in self._entries.items()
         )
 
-    def saved(self, now_ns: int, now_wall_ns: int) -> dict[str, dict[str, object]]:
-        """Every alarm's state as plain data, for whoever keeps it over a restart."""
-        return {name: alarm.to_dict(now_ns, now_wall_ns) for name, alarm in self._alarms.items()}
+    def _restore(
+        self, kept: Mapping[str, Any], new_id: Callable[[int], str], start_ns: int, start_wall_ns: int
+    ) -> None:
+        """Go on where an earlier start stopped; what is not usable is said and begins anew."""
+        events = []
+        for name, entry in self._entries.items():
+            data = kept.get(KEPT_ALARM + name)
+            self._alarms[name] = machine.Alarm(entry.spec, new_id)
+            if data is not None:
+                try:
+                    self._alarms[name] = machine.Alarm.from_dict(entry.spec, new_id, data, start_ns, start_wall_ns)
+                except RejectedInput as error:
+                    events.append(
+                        self._publisher.event("system", name, error.reason, start_wall_ns, detail=str(error)[:300])
+                    )
+        try:
+            self._first_out.restore(kept.get(KEPT_FIRST_OUT, {}))
+        except RejectedInput as error:
+            events.append(
+                self._publisher.event("system", "first-out", error.reason, start_wall_ns, detail=str(error)[:300])
+            )
+        gone = [name for name in kept if name.startswith(KEPT_ALARM) and name[len(KEPT_ALARM) :] not in self._entries]
+        if events or gone:
+            self._publisher.record(start_ns, events, (), dict.fromkeys(gone))
 
-    def _say(self, alarm_id: str, happened: Iterable[machine.Transition], now_wall_ns: int) -> None:
-        changed: dict[str, None] = {}
+    def _say(self, alarm_id: str, happened: Sequence[machine.Transition], now_ns: int, now_wall_ns: int) -> None:
+        """Journal what happened, say the conditions that it changed and keep the alarm's state: all of it or nothing of it."""
+        if not happened:
+            return
+        changed = {alarm_id: None}
+        events = []
         for item in happened:
-            changed[alarm_id] = None
             changed |= dict.fromkeys(self._first_out.observe(item))
             self._kpi.observe(item)
-            detail = f"{item.trigger} {item.comment or ''}".strip()
-            self._publisher.event(
+            event = self._publisher.event(
                 "alarm",
                 alarm_id,
                 item.what,
                 item.wall_ns,
                 occurrence_id=item.occurrence_id,
                 user=item.user,
-                detail=detail,
+                detail=f"{item.trigger} {item.comment or ''}".strip(),
             )
-        for name in changed:
-            self._publisher.alarm(self._message(name, now_wall_ns))
+            events.append(event)
+        kept: dict[str, Callable[[], Mapping[str, Any]] | None] = {
+            KEPT_ALARM + alarm_id: partial(store.to_dict, self._alarms[alarm_id].state, now_ns, now_wall_ns)
+        }
+        if self._entries[alarm_id].group is not None:
+            marks = self._first_out.to_dict()  # built now: it goes on changing
+            kept[KEPT_FIRST_OUT] = lambda: marks
+        self._publisher.record(now_ns, events, [self._message(name, now_wall_ns) for name in changed], kept)
 
-    def _message(self, alarm_id: str, now_wall_ns: int) -> messages.Alarm:
-        entry, shot, frame = self._entries[alarm_id], self._alarms[alarm_id].snapshot(), self._sources.get(alarm_id)
-        return messages.Alarm(
-            id=alarm_id,
-            occurrence_id=shot.occurrence_id,
-            seq=self._publisher.next_alarm_seq(),
-            state=shot.state,
-            active=shot.active,
-            acked=shot.acked,
-            latched=shot.latched,
-            shelving=shot.shelving.value,
-            suppressed=shot.suppressed,
-            out_of_service=shot.out_of_service,
-            severity=shot.severity,
-            priority=shot.priority,
-            kind=entry.kind,
-            message=entry.message,
-            operator_action=entry.operator_action,
-            consequence=entry.consequence,
-            quality=shot.quality,
-            value=None if shot.value is None else round(shot.value, 4),
-            threshold=entry.threshold,
-            time=messages.AlarmTimes(
-                active=_time(shot.active_wall_ns),
-                acked=_time(shot.acked_wall_ns),
-                cleared=_time(shot.cleared_wall_ns),
-                shelved_until=_time(shot.shelved_until_wall_ns),
-                published=timestamp(now_wall_ns),
-            ),
-            source=messages.AlarmSource(
-                camera=entry.camera,
-                frame_seq=frame.seq if frame else None,
-                frame_ts=_time(frame.captured_wall_ns) if frame else None,
-                model=self._context.model,
-                model_sha256=self._context.model_sha256,
-            ),
-            asset=self._context.asset,
-            ack=messages.AlarmAck(user=shot.ack_user, comment=shot.ack_comment),
-            chattering=shot.chattering,
+    def _message(self, alarm_id: str, now_wall_ns: int) -> Callable[[], messages.Alarm]:
+        """An alarm's condition now, numbered now and built later."""
+        return partial(
+            _build,
+            self._entries[alarm_id],
+            self._alarms[alarm_id].snapshot(),
+            self._sources.get(alarm_id),
+            self._context,
+            number=(self._publisher.epoch, self._publisher.next_alarm_seq()),
+            now_wall_ns=now_wall_ns,
             first_out=self._first_out.is_first(alarm_id),
         )
+
+
+def _build(
+    entry: AlarmEntry,
+    shot: Snapshot,
+    frame: Frame | None,
+    context: Context,
+    *,
+    number: tuple[int, int],
+    now_wall_ns: int,
+    first_out: bool,
+) -> messages.Alarm:
+    epoch, seq = number
+    return messages.Alarm(
+        id=shot.id,
+        occurrence_id=shot.occurrence_id,
+        epoch=epoch,
+        seq=seq,
+        state=shot.state,
+        active=shot.active,
+        acked=shot.acked,
+        latched=shot.latched,
+        shelving=shot.shelving.value,
+        suppressed=shot.suppressed,
+        out_of_service=shot.out_of_service,
+        severity=shot.severity,
+        priority=shot.priority,
+        kind=entry.kind,
+        message=entry.message,
+        operator_action=entry.operator_action,
+        consequence=entry.consequence,
+        quality=shot.quality,
+        value=None if shot.value is None else round(shot.value, 4),
+        threshold=entry.threshold,
+        time=messages.AlarmTimes(
+            active=_time(shot.active_wall_ns),
+            acked=_time(shot.acked_wall_ns),
+            cleared=_time(shot.cleared_wall_ns),
+            shelved_until=_time(shot.shelved_until_wall_ns),
+            published=timestamp(now_wall_ns),
+        ),
+        source=messages.AlarmSource(
+            camera=entry.camera,
+            frame_seq=frame.seq if frame else None,
+            frame_ts=_time(frame.captured_wall_ns) if frame else None,
+            model=context.model,
+            model_sha256=context.model_sha256,
+        ),
+        asset=context.asset,
+        ack=messages.AlarmAck(user=shot.ack_user, comment=shot.ack_comment),
+        chattering=shot.chattering,
+        first_out=first_out,
+    )
 
 
 def _time(wall_ns: int | None) -> str | None:

@@ -33,9 +33,10 @@ class Verb(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
     IN_SERVICE = "in_service"
     REBIRTH = "rebirth"
+    REPLAY = "replay"
 
 
-NODE_VERBS = frozenset({Verb.REBIRTH})  # these need no alarm_id
+NODE_VERBS = frozenset({Verb.REBIRTH, Verb.REPLAY})  # these need no alarm_id
 
 
 @dataclass(frozen=True, slots=True)

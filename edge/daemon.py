@@ -1,7 +1,8 @@
 """The topology: builds every stage, connects them, runs them, drains them.
 
-Three threads beside the main one, which only waits and feeds the watchdog. Two network threads, one for each MQTT connection (ingest and
-publish, so that a flag never waits behind a frame), only hand over. One inference thread does everything else in turn.
+Four threads beside the main one, which only waits and feeds the watchdog. Two network threads, one for each MQTT connection (ingest and
+publish, so that a flag never waits behind a frame), only hand over. One inference thread decides everything in turn. The journal's thread
+writes to disk, and tells, what must not be lost.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge.errors import EdgeError
 from edge.frame import Drop
 from edge.health import Health
 from edge.infer import Engine, ProofResult, prove
+from edge.journal import Journal
 from edge.messages import Asset, ModelInfo
 from edge.mqtt import Connection
 from edge.path import FramePath
@@ -41,6 +43,7 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 STUCK_NS = 5 * NS_PER_S  # an inference thread that did not turn for so long hangs
 STOP_TIMEOUT_S = 2.0
+SESSION_EXPIRY_S = 3600  # the broker's memory of our session is how we notice that it lost its memory
 
 _log = logging.getLogger(__name__)
 
@@ -87,11 +90,20 @@ class Daemon:
             self._started_ns,
         )
         self._ingest, self._outlet = self._connections()
+        self._journal = Journal(
+            site.node.state_dir,
+            prefix=site.prefix(),
+            send=self._outlet.publish,
+            monotonic_ns=self._clock.monotonic_ns,
+            wall_ns=self._clock.wall_ns,
+        )
         self._publisher = Publisher(
             prefix=site.prefix(),
             session=self._session,
+            epoch=self._journal.epoch,
             policy=publish_policy(site.publish),
             send=self._outlet.publish,
+            record=self._journal.record,
             on_acknowledged=self._health.flag_acknowledged,
         )
         model = ModelInfo(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
@@ -101,7 +113,10 @@ class Daemon:
             Context(model.name, model.sha256, Asset(path=site.node.asset_path, rds_pp=site.node.rds_pp)),
             new_id=lambda wall_ns: ulid(wall_ns, secrets.randbits(80)),
             start_ns=self._started_ns,
+            start_wall_ns=self._clock.wall_ns(),
+            restored=self._journal.restored,
         )
+        self._note("started")
         self._model = model
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
 
@@ -118,6 +133,7 @@ class Daemon:
         if self._failure is not None:
             self.stop()
             raise self._failure
+        self._journal.start()
         self._outlet.start()
         self._ingest.start()
         notify("READY=1")
@@ -151,10 +167,18 @@ class Daemon:
         self._slots.wake()
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
+        self._note("stopped")
+        self._journal.settle()
         self._outlet.stop(
             [state_message(self._site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
             STOP_TIMEOUT_S,
         )
+        self._journal.stop()
+
+    def _note(self, what: str) -> None:
+        """Journal what the daemon itself does."""
+        event = self._publisher.event("system", "daemon", what, self._clock.wall_ns(), detail=self._version)
+        self._publisher.record(self._clock.monotonic_ns(), [event])
 
     def alive(self) -> bool:
         """Whether every thread turns; a broker that is down does not matter."""
@@ -190,8 +214,11 @@ class Daemon:
             client_id=node,
             subscriptions=[Subscription(f"{prefix}/cmd/+", 1, no_retained=True)],
             on_message=self._commanded,
+            session_expiry_s=SESSION_EXPIRY_S,
+            on_forgotten=lambda: self._journal.forgotten(),  # noqa: PLW0108 - the journal is built after its connection
             on_up=self._reconnected,
-            on_acknowledged=lambda number, now_ns: self._publisher.acknowledged(number, now_ns),  # noqa: PLW0108 - the publisher is built after its connection
+            on_down=lambda _reason: self._journal.link_down(),
+            on_acknowledged=self._acknowledged,
             will=state_message(prefix, offline_state(self._session, self._version, ("connection lost",))),
         )
         return ingest, outlet
@@ -213,10 +240,17 @@ class Daemon:
             self._log_first(rejection.camera or rejection.sensor or "somebody", rejection.reason, rejection.detail)
 
     def _commanded(self, incoming: Incoming) -> None:
+        if not incoming.topic.startswith(f"{self._site.prefix()}/cmd/"):
+            return  # a session that the broker kept may hold subscriptions of an earlier site file
         self._inbox.put_command(incoming)
         self._slots.wake()
 
+    def _acknowledged(self, number: int, now_ns: int) -> None:
+        self._publisher.acknowledged(number, now_ns)
+        self._journal.acknowledged(number, now_ns)
+
     def _reconnected(self) -> None:
+        self._journal.link_up()
         self._inbox.reconnected = True
         self._slots.wake()
 
@@ -273,6 +307,7 @@ class Daemon:
             rules=rules,
             annunciator=self._annunciator,
             publisher=self._publisher,
+            journal=self._journal,
             health=self._health,
             reporter=self._reporter(),
             inbox=self._inbox,
@@ -290,6 +325,7 @@ class Daemon:
             heartbeat_ns=round(self._site.publish.heartbeat_s * NS_PER_S),
             start_ns=self._started_ns,
             link=self._outlet.stats,
+            journal=self._journal.stats,
             realtime=f"{self.grant.policy}:{self.grant.priority}",
         )
 

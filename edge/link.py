@@ -40,6 +40,7 @@ class Limits:
     in_flight: int
     qos: int
     retain: bool
+    remembered: bool  # it still has our session; false when none was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Link:
         probe: only find out whether the broker speaks version 5, and leave again. Such a CONNECT carries no properties: MQTT 3.1.1
             brokers that take them for part of the client id (amqtt) wait for more bytes instead of refusing.
         client_id: our name on the broker.
+        session_expiry_s: how long the broker is to keep our session after we are gone (MQTT 3.1.1 knows no limit); 0: not at all.
         subscriptions: asked for as soon as the broker accepts us.
         will: what the broker publishes when we vanish.
         wake_fd: an eventfd; writing to it ends the wait inside `turn`.
@@ -90,6 +92,7 @@ class Link:
         version: str,
         probe: bool,
         client_id: str,
+        session_expiry_s: int,
         subscriptions: Sequence[Subscription],
         will: Outgoing | None,
         wake_fd: int,
@@ -100,6 +103,7 @@ class Link:
         self._settings = settings
         self._five = version == "5"
         self._probe = probe
+        self._session_expiry_s = session_expiry_s
         self._subscriptions = subscriptions
         self._wake_fd = wake_fd
         self._events = events
@@ -125,8 +129,14 @@ class Link:
             properties = None if self._probe else _empty(PacketTypes.CONNECT)
             if properties is not None:
                 properties.MaximumPacketSize = settings.max_packet_bytes
-                properties.SessionExpiryInterval = 0
-            client.connect(settings.host, settings.port, settings.keepalive_s, clean_start=True, properties=properties)
+                properties.SessionExpiryInterval = self._session_expiry_s
+            client.connect(
+                settings.host,
+                settings.port,
+                settings.keepalive_s,
+                clean_start=self._probe or self._session_expiry_s == 0,
+                properties=properties,
+            )
         else:
             client.connect(settings.host, settings.port, settings.keepalive_s)
         self._sock = client.socket()
@@ -187,9 +197,10 @@ class Link:
         settings = self._settings
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id,
+            # A probe under our own name would end the session that we want to find.
+            client_id=f"{client_id}-probe" if self._probe and self._session_expiry_s > 0 else client_id,
             protocol=_VERSIONS[version],
-            clean_session=None if self._five else True,
+            clean_session=None if self._five else self._session_expiry_s == 0,
             reconnect_on_failure=False,
         )
         client.suppress_exceptions = True  # else an exception in a callback would end our thread's turn
@@ -232,7 +243,7 @@ class Link:
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        del userdata, flags
+        del userdata
         self.answered = True
         if reason.is_failure:
             self.end = f"the broker refused us: {reason}"
@@ -247,6 +258,7 @@ class Link:
             in_flight=min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", default_in_flight)),
             qos=min(1, getattr(properties, "MaximumQoS", 1)),
             retain=bool(getattr(properties, "RetainAvailable", 1)),
+            remembered=flags.session_present,
         )
         self._events.connected(limits)
         if not self._subscriptions:

@@ -126,6 +126,21 @@ class AlarmFigures(Message):
     hidden: tuple[str, ...] = Field(description="shelved, suppressed or out of service")
 
 
+class JournalFigures(Message):
+    """The journal: what is kept until it was heard, and whether it is on disk."""
+
+    epoch: Counter
+    held: Counter = Field(description="events kept, to be said again to a broker that forgot")
+    waiting: Counter = Field(description="of these: not yet confirmed by the broker")
+    lost: Counter = Field(description="events dropped unconfirmed, because more happened than is kept")
+    repeated: Counter = Field(description="events said more than once or late, marked historical")
+    storage: Literal["none", "ok", "low", "memory"] = Field(
+        description="none: not configured; low: the reserve is used up; memory: nothing survives a restart now"
+    )
+    reason: str = Field(description="what is wrong with the storage; empty when nothing is")
+    set_aside: Counter = Field(description="damaged journals put aside at this start")
+
+
 class Heartbeat(Message):
     """``heartbeat``: the deadline ledger and the daemon's own health."""
 
@@ -137,6 +152,7 @@ class Heartbeat(Message):
     cameras: dict[str, CameraHealth]
     sensors: dict[str, SensorHealth]
     alarms: AlarmFigures
+    journal: JournalFigures
     rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
     published: Counter
     acknowledged: Counter
@@ -252,7 +268,8 @@ class Alarm(Message):
     schema_: Literal["edge.alarm/1"] = Field(default="edge.alarm/1", alias="schema")
     id: str
     occurrence_id: str | None
-    seq: Counter
+    epoch: Counter = Field(description="number of this start of the daemon; rises with every start")
+    seq: Counter = Field(description="the newest message of an alarm is the one with the highest (epoch, seq)")
     state: str
     active: bool
     acked: bool
@@ -278,12 +295,16 @@ class Alarm(Message):
 
 
 class Event(Message):
-    """``event``: the journal; ``seq`` rises without gaps within a session."""
+    """``event``: the journal; (epoch, seq) names one event for ever, and ``seq`` rises without gaps within an epoch."""
 
     schema_: Literal["edge.event/1"] = Field(default="edge.event/1", alias="schema")
     ts: Timestamp
     session: str
+    epoch: Counter = Field(description="number of this start of the daemon; rises with every start")
     seq: Counter
+    historical: bool = Field(
+        default=False, description="said again, or late: the broker may have lost it, or was away; drop it if known"
+    )
     kind: Literal["alarm", "command", "system"]
     subject: str = Field(description="alarm id, command verb, or part of the daemon")
     what: str = Field(description="transition, e.g. NORM->UNACK_ALM, or what happened")

@@ -43,6 +43,8 @@ class Connection:
         client_id: unique on the broker; a twin would steal the connection back and forth.
         subscriptions: asked for at each connect.
         on_message: gets every message.
+        session_expiry_s: how long the broker is to keep our session while we are away, s; 0: every connection starts clean.
+        on_forgotten: called before `on_up` when the broker does not know our session: it lost its memory, or we are new to it.
         on_up: the connection is up and its subscriptions are answered.
         on_down: it was up and is lost; gets the reason.
         on_acknowledged: gets the id that `publish` gave and the monotonic ns of the broker's PUBACK (QoS 1 only).
@@ -61,6 +63,8 @@ class Connection:
         client_id: str,
         subscriptions: Sequence[Subscription] = (),
         on_message: Callable[[Incoming], None] | None = None,
+        session_expiry_s: int = 0,
+        on_forgotten: Callable[[], None] | None = None,
         on_up: Callable[[], None] | None = None,
         on_down: Callable[[str], None] | None = None,
         on_acknowledged: Callable[[int, int], None] | None = None,
@@ -75,6 +79,8 @@ class Connection:
         self._client_id = client_id
         self._subscriptions = tuple(subscriptions)
         self._user_message = on_message
+        self._session_expiry_s = session_expiry_s
+        self._user_forgotten = on_forgotten
         self._user_up = on_up
         self._user_down = on_down
         self._user_acknowledged = on_acknowledged
@@ -266,6 +272,7 @@ class Connection:
             version=self._version,
             probe=self._version == "5" and not self._proved_5,
             client_id=self._client_id,
+            session_expiry_s=self._session_expiry_s,
             subscriptions=self._subscriptions,
             will=self._will,
             wake_fd=self._wake_fd,
@@ -313,6 +320,9 @@ class Connection:
             with self._lock:
                 self._refused = "the broker refused the subscription to " + ", ".join(refused)
             _log.error("mqtt %s: %s: check the broker's access rules", self._client_id, self._refused)
+        limits = self._limits
+        if self._user_forgotten is not None and limits is not None and not limits.remembered:
+            self._call("on_forgotten", self._user_forgotten)
         if self._user_up is not None:
             self._call("on_up", self._user_up)
 

@@ -1,24 +1,25 @@
 """6. A verdict or a transition becomes a message on a topic; what is already known is not said again.
 
-Pure but for its memory of what was said last: time is an argument, and messages leave through the `send` that it was given. The worker
-calls it; only `acknowledged` may be called from the network thread.
+Pure but for its memory of what was said last: time is an argument, and messages leave through the `send` and `record` that it was given.
+The worker calls it; only `acknowledged` may be called from the network thread.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
 
 from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.messages import Alarm, Event, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
-from edge.topics import ALARM, EVENT, FLAG, HEARTBEAT, JSON, META, REPLY, STATE, VALUE, Topic
+from edge.outbox import Entry
+from edge.topics import FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
 
-MAX_EVENTS_HELD = 10_000  # transitions held while the broker is away; past it the oldest are counted as lost
-EVENTS_PER_FLUSH = 200  # a stock Mosquitto drops what a client queues past 1000
 MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
 
 ON = {Verdict.FAULT: True, Verdict.OK: False, Verdict.UNKNOWN: None}
@@ -52,8 +53,10 @@ class Publisher:
     Args:
         prefix: ``{root}/{node}``.
         session: id of this run of the daemon.
+        epoch: number of this start of the daemon.
         policy: how much is said.
         send: hands a message to the connection; None means that it could not.
+        record: takes what must not be lost: events and alarms.
         on_acknowledged: called with (camera, ns from receipt to PUBACK) for flags that came from a frame.
     """
 
@@ -62,24 +65,27 @@ class Publisher:
         *,
         prefix: str,
         session: str,
+        epoch: int,
         policy: Policy,
         send: Callable[[Outgoing], int | None],
+        record: Callable[[Entry], None],
         on_acknowledged: Callable[[str, int], None],
     ) -> None:
         self._prefix = prefix
         self._session = session
         self._policy = policy
         self._send = send
+        self._record = record
         self._on_acknowledged = on_acknowledged
         self._said: dict[str, _Said] = {}
         self._flag_seq = 0
         self._event_seq = 0
         self._heartbeat_seq = 0
         self._alarm_seq = 0
-        self._events: deque[Event] = deque()
         self._lock = threading.Lock()  # between a publish and the PUBACK that may overtake its return
         self._awaited: OrderedDict[int, tuple[str, int]] = OrderedDict()
-        self.events_lost = 0
+        #: Number of this start; with a message's own number it names an event, or an alarm's message, for ever.
+        self.epoch = epoch
 
     # --- the fast path -------------------------------------------------------------------------------------------------------------
 
@@ -139,17 +145,13 @@ class Publisher:
     # --- alarms and the journal ----------------------------------------------------------------------------------------------------
 
     def next_alarm_seq(self) -> int:
-        """The next number for an alarm message; rises over all alarms of this session."""
+        """The next number for an alarm message; rises over all alarms of this start."""
         self._alarm_seq += 1
         return self._alarm_seq
 
-    def alarm(self, message: Alarm) -> None:
-        """Say an alarm's whole condition, retained."""
-        self._say(ALARM, message, message.id)
-
     def event(
         self,
-        kind: str,
+        kind: Literal["alarm", "command", "system"],
         subject: str,
         what: str,
         now_wall_ns: int,
@@ -157,31 +159,32 @@ class Publisher:
         occurrence_id: str | None = None,
         user: str | None = None,
         detail: str = "",
-    ) -> None:
-        """Journal one transition, command or system event; held while the broker is away."""
+    ) -> Callable[[], Event]:
+        """Number one transition, command or system event; it is built later, off this thread. Give it to `record`, in order."""
         self._event_seq += 1
-        event = Event.model_validate(
-            {
-                "ts": timestamp(now_wall_ns),
-                "session": self._session,
-                "seq": self._event_seq,
-                "kind": kind,
-                "subject": subject,
-            }
-            | {"what": what, "occurrence_id": occurrence_id, "user": user, "detail": detail}
+        return partial(
+            _event,
+            session=self._session,
+            epoch=self.epoch,
+            seq=self._event_seq,
+            kind=kind,
+            subject=subject,
+            what=what,
+            now_wall_ns=now_wall_ns,
+            occurrence_id=occurrence_id,
+            user=user,
+            detail=detail,
         )
-        if len(self._events) >= MAX_EVENTS_HELD:
-            self._events.popleft()
-            self.events_lost += 1
-        self._events.append(event)
-        self.flush_events()
 
-    def flush_events(self) -> None:
-        """Hand over events that are held, oldest first, a bounded number at a time."""
-        for _ in range(min(EVENTS_PER_FLUSH, len(self._events))):
-            if not self._say(EVENT, self._events[0]):
-                return
-            self._events.popleft()
+    def record(
+        self,
+        now_ns: int,
+        events: Iterable[Callable[[], Event]],
+        alarms: Iterable[Callable[[], Alarm]] = (),
+        kept: Mapping[str, Callable[[], Mapping[str, Any]] | None] | None = None,
+    ) -> None:
+        """Hand over, as one, what must not be lost: events, the alarms to say after them, and what must survive a restart."""
+        self._record(Entry(now_ns, tuple(events), tuple(alarms), kept or {}))
 
     # --- the node ------------------------------------------------------------------------------------------------------------------
 
@@ -204,17 +207,15 @@ class Publisher:
 
     def reply(self, verb: str, message: Reply, *, topic: str | None = None, correlation: bytes | None = None) -> None:
         """Answer a command, on its response topic or on ours."""
-        outgoing = _outgoing(REPLY, self._prefix, message, verb)
+        outgoing = REPLY.outgoing(self._prefix, message, verb)
         self._send(replace(outgoing, topic=topic or outgoing.topic, correlation=correlation))
 
-    def resume(self, alarms: Iterable[Alarm]) -> None:
+    def resume(self, alarms: Iterable[Callable[[], Alarm]], now_ns: int) -> None:
         """After a (re)connect: say the newest of everything retained or pending, alarms first."""
-        for message in alarms:
-            self.alarm(message)
+        self.record(now_ns, (), alarms)
         for channel, said in self._said.items():
             if said.flag is not None:
                 said.delivered = self._say_flag(channel, said.flag, None)
-        self.flush_events()
 
     def acknowledged(self, message_id: int, now_ns: int) -> None:
         """The broker confirmed a message."""
@@ -225,7 +226,7 @@ class Publisher:
             self._on_acknowledged(camera, now_ns - received_ns)
 
     def _say_flag(self, channel: str, message: Flag, frame: Frame | None) -> bool:
-        outgoing = _outgoing(FLAG, self._prefix, message, channel)
+        outgoing = FLAG.outgoing(self._prefix, message, channel)
         with self._lock:
             message_id = self._send(outgoing)
             if message_id is not None and frame is not None:
@@ -235,18 +236,16 @@ class Publisher:
         return message_id is not None
 
     def _say(self, topic: Topic, message: Message, name: str = "") -> bool:
-        return self._send(_outgoing(topic, self._prefix, message, name)) is not None
+        return self._send(topic.outgoing(self._prefix, message, name)) is not None
 
 
 def state_message(prefix: str, message: State) -> Outgoing:
     """The state topic's message; also the last will."""
-    return _outgoing(STATE, prefix, message)
+    return STATE.outgoing(prefix, message)
 
 
-def _outgoing(topic: Topic, prefix: str, message: Message, name: str = "") -> Outgoing:
-    return Outgoing(
-        topic.at(prefix, name), message.encode(), topic.qos, topic.retain, topic.expiry_s, content_type=JSON
-    )
+def _event(*, now_wall_ns: int, **fields: Any) -> Event:  # noqa: ANN401 - the fields of Event, which checks them
+    return Event(ts=timestamp(now_wall_ns), **fields)
 
 
 def _stage_ms(stamps: Stamps) -> tuple[float, ...]:

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from edge.annunciator import Annunciator
 from edge.channel import ChannelSpec
 from edge.envelope import ConnectionStats
 from edge.health import Health
-from edge.messages import PUBLISHED, ChannelInfo, Heartbeat, Meta, ModelInfo, State, schema_name, timestamp
+from edge.journal import JournalStats
+from edge.messages import (
+    PUBLISHED,
+    ChannelInfo,
+    Heartbeat,
+    JournalFigures,
+    Meta,
+    ModelInfo,
+    State,
+    schema_name,
+    timestamp,
+)
 from edge.publish import Publisher
 
 STATE_INTERVAL_NS = 250_000_000  # how often it is looked at; it is said only when it changed
@@ -39,6 +51,7 @@ class Reporter:
         heartbeat_ns: interval of the heartbeat.
         start_ns: monotonic ns when the daemon began.
         link: counters of the publishing connection.
+        journal: counters of the journal.
         realtime: scheduling of the inference thread, for people.
     """
 
@@ -55,6 +68,7 @@ class Reporter:
         heartbeat_ns: int,
         start_ns: int,
         link: Callable[[], ConnectionStats],
+        journal: Callable[[], JournalStats],
         realtime: str,
     ) -> None:
         self._session = session
@@ -67,6 +81,7 @@ class Reporter:
         self._heartbeat_ns = heartbeat_ns
         self._start_ns = start_ns
         self._link = link
+        self._journal = journal
         self._realtime = realtime
         self._next_heartbeat_ns = start_ns + heartbeat_ns
         self._next_state_ns = start_ns
@@ -99,11 +114,11 @@ class Reporter:
             cameras=self._health.cameras(now_ns),
             sensors=self._health.sensors(now_ns),
             alarms=self._annunciator.figures(now_ns, now_wall_ns),
+            journal=JournalFigures.model_validate(asdict(self._journal())),
             rejected=self._health.strays(),
             published=link.published,
             acknowledged=link.acknowledged,
-            unpublished=dict(link.dropped)
-            | ({"events_lost": self._publisher.events_lost} if self._publisher.events_lost else {}),
+            unpublished=dict(link.dropped),
             rss_mib=round(rss_mib(), 1),
             realtime=self._realtime,
         )

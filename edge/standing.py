@@ -24,6 +24,7 @@ class Concern(StrEnum):
 
     SILENT = "silent"  # a camera without usable frames, or a sensor without values
     LATE = "late"  # frames come, but no verdict is in budget
+    STORAGE = "storage"  # the journal is not safe on the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,18 @@ SENSOR_ALARMS = {
 }
 
 
+NODE = "node"  # what an alarm about the device itself is named after
+NODE_ALARMS = {
+    Concern.STORAGE: SystemAlarm(
+        severity=500,
+        ne107="M",
+        message="Storage: the journal is not safe on the disk",
+        operator_action="Make room in node.state_dir or repair its disk; the heartbeat's journal says what is wrong",
+        consequence="Alarms go on, but their states and what was not yet heard are lost at a restart",
+    )
+}
+
+
 def alarm_id(source: str, concern: Concern) -> str:
     """Id of a system alarm, e.g. ``cam1-silent``."""
     return f"{source}-{concern.value}"
@@ -76,6 +89,8 @@ def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]
         entries += [_system(camera.id, concern, kind, camera=camera.id) for concern, kind in CAMERA_ALARMS.items()]
     for sensor in site.sensors:
         entries += [_system(sensor.id, concern, kind, camera=None) for concern, kind in SENSOR_ALARMS.items()]
+    if site.node.state_dir is not None:
+        entries += [_system(NODE, concern, kind, camera=None) for concern, kind in NODE_ALARMS.items()]
     return entries
 
 
@@ -94,6 +109,11 @@ def lateness(arrived_age_ns: int | None, in_budget_age_ns: int | None, uptime_ns
     if arrived_age_ns is None or arrived_age_ns > stale_after_ns:
         return Evidence(Verdict.UNKNOWN, None, Quality.STALE)
     return silence(in_budget_age_ns, uptime_ns, stale_after_ns)
+
+
+def unsafe(storage: str) -> Evidence:
+    """Whether the journal is not safe on the disk; `storage` as in the heartbeat."""
+    return Evidence(Verdict.OK, 0.0, Quality.GOOD) if storage == "ok" else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
 
 
 def _process(channel: ChannelSpec, alarm: AlarmSettings) -> AlarmEntry:

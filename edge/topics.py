@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge import messages
+from edge.envelope import Outgoing
 from edge.messages import Message, json_schemas, schema_name
 
 JSON = "application/json"
@@ -25,6 +26,14 @@ class Topic:
     def at(self, prefix: str, name: str = "") -> str:
         """The full topic, its parameter filled in."""
         return f"{prefix}/{self.path.partition('{')[0]}{name}"
+
+    def outgoing(self, prefix: str, message: Message, name: str = "") -> Outgoing:
+        """A message, ready for the connection."""
+        return self.wrap(prefix, message.encode(), name)
+
+    def wrap(self, prefix: str, body: bytes, name: str = "") -> Outgoing:
+        """A message that is encoded already."""
+        return Outgoing(self.at(prefix, name), body, self.qos, self.retain, self.expiry_s, JSON)
 
 
 STATE = Topic(

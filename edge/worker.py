@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from edge.annunciator import Annunciator
 from edge.channel import Channel
 from edge.clock import Clock
-from edge.command import NODE_VERBS, CommandDesk, Request
+from edge.command import NODE_VERBS, CommandDesk, Request, Verb
 from edge.envelope import Incoming
 from edge.errors import RejectedInput
 from edge.frame import Evidence, Frame, Reading
 from edge.health import Health
+from edge.journal import Journal
 from edge.messages import Reply
 from edge.path import FramePath
 from edge.publish import Publisher
 from edge.report import Reporter
 from edge.rules import Rule
 from edge.settings import Site
-from edge.standing import Concern, alarm_id, lateness, silence
+from edge.standing import NODE, Concern, alarm_id, lateness, silence, unsafe
 
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
@@ -71,6 +72,7 @@ class Worker:
         rules: the sensor rules by id.
         annunciator: the alarms.
         publisher: where messages go.
+        journal: keeps what must not be lost.
         health: the ledger.
         reporter: heartbeat, state and meta.
         inbox: what the network threads leave.
@@ -86,6 +88,7 @@ class Worker:
         rules: Mapping[str, Rule],
         annunciator: Annunciator,
         publisher: Publisher,
+        journal: Journal,
         health: Health,
         reporter: Reporter,
         inbox: Inbox,
@@ -99,6 +102,7 @@ class Worker:
             self._rules_of.setdefault(rule.spec.sensor, []).append(rule)
         self._annunciator = annunciator
         self._publisher = publisher
+        self._journal = journal
         self._health = health
         self._reporter = reporter
         self._inbox = inbox
@@ -143,7 +147,7 @@ class Worker:
         if self._inbox.reconnected:
             self._inbox.reconnected = False
             self._say_everything(now_ns, now_wall_ns)
-        self._publisher.flush_events()
+        self._journal.relieve(now_ns)
         self._reporter.tick(now_ns, now_wall_ns)
 
     def _look(self, channel: Channel, now_ns: int, now_wall_ns: int) -> None:
@@ -176,6 +180,9 @@ class Worker:
             age_ns = self._health.sensor_age_ns(sensor.id, now_ns)
             evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
             self._annunciator.sample(alarm_id(sensor.id, Concern.SILENT), evidence, now_ns, now_wall_ns)
+        if self._site.node.state_dir is not None:
+            evidence = unsafe(self._journal.stats().storage)
+            self._annunciator.sample(alarm_id(NODE, Concern.STORAGE), evidence, now_ns, now_wall_ns)
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]
@@ -183,7 +190,8 @@ class Worker:
             found = self._desk.check(verb, incoming.payload, now_wall_ns, retained=incoming.retained)
         except RejectedInput as error:
             self._health.rejected(error.reason)
-            self._publisher.event("command", verb[:64], "rejected", now_wall_ns, detail=str(error)[:300])
+            event = self._publisher.event("command", verb[:64], "rejected", now_wall_ns, detail=str(error)[:300])
+            self._publisher.record(now_ns, [event])
             _log.warning("command refused: %s", error)
             return
         reply = (
@@ -193,10 +201,13 @@ class Worker:
 
     def _carry_out(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
         if request.verb in NODE_VERBS:
-            self._say_everything(now_ns, now_wall_ns)
+            if request.verb is Verb.REPLAY:
+                self._journal.say_again()
+            else:
+                self._say_everything(now_ns, now_wall_ns)
             return Reply(request_id=request.command.request_id, ok=True, code="ok")
         return self._annunciator.command(request, now_ns, now_wall_ns)
 
     def _say_everything(self, now_ns: int, now_wall_ns: int) -> None:
         self._reporter.announce(now_ns, now_wall_ns)
-        self._publisher.resume(self._annunciator.conditions(now_wall_ns))
+        self._publisher.resume(self._annunciator.conditions(now_wall_ns), now_ns)

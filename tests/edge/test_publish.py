@@ -8,7 +8,8 @@ from typing import Any
 from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.messages import Reply
-from edge.publish import MAX_EVENTS_HELD, Policy, Publisher
+from edge.outbox import Entry
+from edge.publish import Policy, Publisher
 
 MS = 1_000_000
 FAULT = Evidence(Verdict.FAULT, 0.93, Quality.GOOD)
@@ -21,6 +22,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
+        self.recorded: list[Entry] = []
         self.up = True
 
     def send(self, message: Outgoing) -> int | None:
@@ -49,8 +51,10 @@ def publisher(wire: Wire, acknowledged: list[tuple[str, int]] | None = None, **c
     return Publisher(
         prefix="edge/v1/n",
         session="s",
+        epoch=7,
         policy=Policy(**(policy | changes)),
         send=wire.send,
+        record=wire.recorded.append,
         on_acknowledged=lambda *item: known.append(item),
     )
 
@@ -136,26 +140,20 @@ def test_values_have_a_deadband_and_an_interval() -> None:
     assert said == [(0, 0.5), (700, 0.6), (1800, None)]
 
 
-def test_events_are_held_while_the_broker_is_away() -> None:
-    """Transitions leave in order when it is back, none twice."""
+def test_what_must_not_be_lost_is_numbered_at_once_and_built_later() -> None:
+    """Events are numbered in the order in which they happened, whenever the journal builds them, and leave through `record` only."""
     wire = Wire()
     ours = publisher(wire)
-    wire.up = False
-    for number in range(5):
-        ours.event("alarm", "crack", f"step {number}", 0)
-    wire.up = True
-    ours.flush_events()
-    ours.flush_events()
-    assert [event["what"] for event in wire.take("event")] == [f"step {number}" for number in range(5)]
-
-
-def test_held_events_are_bounded_and_losses_counted() -> None:
-    """Past the bound the oldest give way, and the heartbeat says so."""
-    ours = publisher(wire := Wire())
-    wire.up = False
-    for number in range(MAX_EVENTS_HELD + 3):
-        ours.event("alarm", "crack", str(number), 0)
-    assert ours.events_lost == 3
+    events = [ours.event("alarm", "crack", f"step {number}", 0) for number in range(3)]
+    ours.record(5, events)
+    assert wire.sent == []
+    [entry] = wire.recorded
+    assert entry.at_ns == 5
+    assert [(event.epoch, event.seq, event.what) for event in [build() for build in reversed(entry.events)]] == [
+        (7, 3, "step 2"),
+        (7, 2, "step 1"),
+        (7, 1, "step 0"),
+    ]
 
 
 def test_a_reconnect_says_everything_pending() -> None:
@@ -164,7 +162,7 @@ def test_a_reconnect_says_everything_pending() -> None:
     ours = publisher(wire)
     ours.flag("crack", FAULT, 0, 0)
     wire.take("flag/crack")
-    ours.resume([])
+    ours.resume([], 0)
     assert [flag["verdict"] for flag in wire.take("flag/crack")] == ["fault"]
 
 
@@ -174,7 +172,6 @@ def test_the_acknowledged_latency_belongs_to_its_frame() -> None:
     wire = Wire()
     ours = publisher(wire, acknowledged)
     ours.flag("crack", FAULT, 5 * MS, 0, frame=frame(received_ms=2))
-    ours.event("alarm", "crack", "x", 0)
     for message_id in (1, 1, 2):
         ours.acknowledged(message_id, 12 * MS)
     assert acknowledged == [("cam", 10 * MS)]

@@ -20,6 +20,7 @@ from edge.daemon import by_camera, load_engine, publish_policy
 from edge.envelope import ConnectionStats, Incoming, Outgoing
 from edge.frame import Frame, Reading
 from edge.health import Health
+from edge.journal import Journal
 from edge.messages import Asset, ModelInfo, timestamp
 from edge.path import FramePath
 from edge.preprocess import Preprocessor
@@ -85,11 +86,17 @@ class Bench:
         rules = resolve_rules(self.site)
         channels = [Channel(spec, rules) for spec in specs]
         self.health = Health({camera.id: 40 * MS for camera in self.site.cameras}, ["vibration"], 0)
+        self.journal = Journal(
+            None, prefix="p", send=self._send, monotonic_ns=self.time.monotonic_ns, wall_ns=self.time.wall_ns
+        )
+        self.journal.link_up()
         publisher = Publisher(
             prefix="p",
             session="s",
+            epoch=7,
             policy=publish_policy(self.site.publish),
             send=self._send,
+            record=self.journal.record,
             on_acknowledged=self.health.flag_acknowledged,
         )
         model = ModelInfo(name="colours", version=1, sha256="0" * 64)
@@ -113,6 +120,7 @@ class Bench:
             heartbeat_ns=1000 * MS,
             start_ns=0,
             link=lambda: ConnectionStats(True, "5", None, 1, 0, len(self.sent), 0, 0, {}, 0, 0, None, 0),  # noqa: FBT003 - a record's fields
+            journal=self.journal.stats,
             realtime="other:0",
         )
         path = FramePath(
@@ -132,6 +140,7 @@ class Bench:
             rules=rules,
             annunciator=annunciator,
             publisher=publisher,
+            journal=self.journal,
             health=self.health,
             reporter=reporter,
             inbox=self.inbox,
@@ -148,14 +157,19 @@ class Bench:
         received = self.time.now_ns
         self.health.frame_received("cam", received)
         self.time.now_ns += round(waited_ms * MS)
-        self.worker.turn(Frame("cam", self.seq, encoded, received, WALL_NS, received + 40 * MS))
+        self.turn(Frame("cam", self.seq, encoded, received, WALL_NS, received + 40 * MS))
+
+    def turn(self, frame: Frame | None = None) -> None:
+        """One round of the inference thread, then one of the journal's."""
+        self.worker.turn(frame)
+        self.journal.turn()
 
     def idle(self, duration_ms: float) -> None:
         """Time passes without frames."""
         until = self.time.now_ns + round(duration_ms * MS)
         while self.time.now_ns < until:
             self.time.now_ns += TICK_NS
-            self.worker.turn(None)
+            self.turn()
 
     def reading(self, value: float) -> None:
         """A sensor value comes."""
@@ -170,7 +184,7 @@ class Bench:
             "user": "op",
         } | fields
         self.inbox.put_command(Incoming(f"p/cmd/{verb}", json.dumps(body).encode(), False, 0, 0))  # noqa: FBT003 - a record's field
-        self.worker.turn(None)
+        self.turn()
         return self.take(f"res/{verb}")[-1]
 
     def take(self, topic: str) -> list[dict[str, Any]]:
@@ -333,7 +347,7 @@ def test_a_reconnect_says_state_meta_alarms_and_flags_again(bench: Bench) -> Non
     bench.idle(100)
     bench.sent.clear()
     bench.inbox.reconnected = True
-    bench.worker.turn(None)
+    bench.turn()
     topics = [message.topic for message in bench.sent]
     assert {"p/state", "p/meta", "p/alarm/red", "p/alarm/cam-silent", "p/flag/red", "p/flag/loose"} <= set(topics)
     alarms = [topic for topic in topics if topic.startswith("p/alarm/")]
@@ -358,7 +372,7 @@ def test_a_command_that_cannot_be_answered_is_counted(bench: Bench) -> None:
     """Retained and malformed commands change nothing and show in the heartbeat."""
     bench.inbox.put_command(Incoming("p/cmd/ack", b"{}", True, 0, 0))  # noqa: FBT003 - a record's field
     bench.inbox.put_command(Incoming("p/cmd/ack", b"rubbish", False, 0, 0))  # noqa: FBT003 - a record's field
-    bench.worker.turn(None)
+    bench.turn()
     assert bench.health.strays() == {"retained_command": 1, "bad_command": 1}
     assert bench.take("res/ack") == []
 
@@ -368,5 +382,5 @@ def test_the_inbox_is_bounded_and_counts_what_it_loses(bench: Bench) -> None:
     for number in range(MAX_READINGS + 5):
         bench.inbox.put_reading(Reading("vibration", float(number), number))
     assert (len(bench.inbox.readings), bench.inbox.readings[-1].value) == (MAX_READINGS, float(MAX_READINGS + 4))
-    bench.worker.turn(None)
+    bench.turn()
     assert bench.health.strays() == {"inbox_overflow": 5}

@@ -1,0 +1,255 @@
+"""The journal's file: events, kept states and the number of the last start, in one SQLite database with a reserve beside it.
+
+Every call may take as long as the disk likes, and raises only `StorageError`. Exclusive locking keeps a second daemon out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from edge.outbox import Changes
+
+NAME = "journal.db"
+BALLAST = "journal.ballast"
+BALLAST_BYTES = 512 * 1024  # with a full disk SQLite cannot even delete; this is given up first
+MAX_PAGES = 16_384  # of 4 KiB: 64 MiB
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (epoch INTEGER, seq INTEGER, body BLOB NOT NULL, done INTEGER NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+Row = tuple[int, int, bytes, bool]  # epoch, seq, JSON, confirmed
+Kept = dict[str, Mapping[str, Any]]
+Found = tuple[int, list[Row], Kept]
+
+
+class StorageError(Exception):
+    """The disk does not do what is asked; the text says what it said."""
+
+
+class StorageFullError(StorageError):
+    """There is no room."""
+
+
+class DamagedError(StorageError):
+    """The file is not what we wrote."""
+
+
+class Store:
+    """An open journal file; see `Store.open`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / NAME
+        self.set_aside = 0
+        self.ballast = False  # whether the reserve is there
+        with _translated():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._db = _connect(self._path)
+            self._inode = self._path.stat().st_ino
+        self.renew_ballast()
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open or create the journal in a folder; a damaged file is put aside and a new one begun.
+
+        Raises:
+            StorageError: it cannot be opened for writing.
+        """
+        try:
+            return cls(folder)
+        except DamagedError:
+            put_aside(folder)
+            store = cls(folder)
+            store.set_aside = 1
+            return store
+
+    def check(self) -> None:
+        """Lay in the reserve if there is room for it, and see that the file is still there: SQLite writes on into a deleted one.
+
+        Raises:
+            StorageError: it is gone.
+        """
+        with _translated():
+            if self._path.stat().st_ino != self._inode:
+                raise StorageError("the journal's file was replaced")
+        self.renew_ballast()
+
+    def load(self) -> Found:
+        """The last epoch, all events oldest first, and what is kept.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        with _translated():
+            return _load(self._db)
+
+    def write(
+        self,
+        rows: Sequence[Row] = (),
+        kept: Mapping[str, Mapping[str, Any] | None] | None = None,
+        changes: Changes | None = None,
+        epoch: int | None = None,
+    ) -> None:
+        """All of it or nothing of it, on the disk when this returns.
+
+        Raises:
+            StorageError: it is not.
+        """
+        with _translated(), self._transaction():
+            if epoch is not None:
+                self._db.execute("INSERT OR REPLACE INTO fact VALUES ('epoch', ?)", (epoch,))
+            self._insert(rows, kept or {})
+            if changes is not None:
+                self._db.executemany("UPDATE event SET done = 1 WHERE epoch = ? AND seq = ?", changes.done)
+                self._db.executemany("DELETE FROM event WHERE epoch = ? AND seq = ?", changes.gone)
+
+    def replace(self, epoch: int, rows: Sequence[Row], kept: Kept) -> None:
+        """Make the file say this and nothing else.
+
+        Raises:
+            StorageError: it says what it said before.
+        """
+        with _translated(), self._transaction():
+            self._db.execute("DELETE FROM event")
+            self._db.execute("DELETE FROM kept")
+            self._db.execute("INSERT OR REPLACE INTO fact VALUES ('epoch', ?)", (epoch,))
+            self._insert(rows, kept)
+
+    def renew_ballast(self) -> None:
+        """Lay in the reserve, if there is room for it."""
+        path = self._folder / BALLAST
+        self.ballast = False
+        with contextlib.suppress(OSError):
+            if path.exists() and path.stat().st_size == BALLAST_BYTES:
+                self.ballast = True
+            elif shutil.disk_usage(self._folder).free >= 2 * BALLAST_BYTES:
+                with path.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+                self.ballast = True
+
+    def spend_ballast(self) -> bool:
+        """Give up the reserve; returns whether there was one."""
+        had, self.ballast = self.ballast, False
+        with contextlib.suppress(OSError):
+            (self._folder / BALLAST).unlink()
+        return had
+
+    def close(self) -> None:
+        """Leave one tidy file, if the disk lets us."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def _insert(self, rows: Sequence[Row], kept: Mapping[str, Mapping[str, Any] | None]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)", rows)
+        bodies = [(name, json.dumps(body, allow_nan=False)) for name, body in kept.items() if body is not None]
+        self._db.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", bodies)
+        self._db.executemany(
+            "DELETE FROM kept WHERE name = ?", [(name,) for name, body in kept.items() if body is None]
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def put_aside(folder: Path) -> None:
+    """Move a damaged journal out of the way, for people to look at; only the newest such file stays.
+
+    Raises:
+        StorageError: it cannot be moved.
+    """
+    with _translated():
+        for old in folder.glob(f"{NAME}.damaged-*"):
+            old.unlink()
+        stamp = int(time.time())
+        for suffix in ("", "-wal"):
+            path = folder / f"{NAME}{suffix}"
+            if path.exists():
+                path.rename(folder / f"{NAME}.damaged-{stamp}{suffix}")
+
+
+def rescue(folder: Path) -> Found | None:
+    """What a journal says that cannot be opened for writing (a read-only disk), read from a copy; None: nothing usable."""
+    with tempfile.TemporaryDirectory() as name, contextlib.suppress(sqlite3.Error, OSError, StorageError):
+        for suffix in ("", "-wal"):
+            if (folder / f"{NAME}{suffix}").exists():
+                shutil.copyfile(folder / f"{NAME}{suffix}", Path(name) / f"{NAME}{suffix}")
+        if (Path(name) / NAME).exists():
+            db = _connect(Path(name) / NAME)
+            with contextlib.closing(db):
+                return _load(db)
+    return None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that is ready; a damaged file shows here."""
+    db = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # NORMAL lost committed rows at a power cut
+        db.execute("PRAGMA wal_autocheckpoint = 100")
+        db.execute("PRAGMA journal_size_limit = 524288")
+        db.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
+        db.executescript(SCHEMA)
+        problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise DamagedError(f"the journal is damaged: {problem}")  # noqa: TRY301 - the connection is to be closed as for any other
+        path.chmod(0o600)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _load(db: sqlite3.Connection) -> Found:
+    found = db.execute("SELECT value FROM fact WHERE name = 'epoch'").fetchone()
+    rows = [
+        (epoch, seq, bytes(body), bool(done))
+        for epoch, seq, body, done in db.execute("SELECT epoch, seq, body, done FROM event ORDER BY epoch, seq")
+    ]
+    kept: Kept = {}
+    for name, body in db.execute("SELECT name, body FROM kept"):
+        try:
+            kept[name] = json.loads(body)
+        except ValueError as error:
+            raise DamagedError(f"the journal is damaged: {name} is not JSON") from error
+    return found[0] if found else 0, rows, kept
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Whatever SQLite or the kernel says becomes a StorageError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise StorageFullError(f"disk full: {error}") from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise DamagedError(f"the journal is damaged: {error}") from error
+        raise StorageError(str(error)) from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (StorageFullError if full else StorageError)(error.strerror or str(error)) from error
