@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
+from tests.plant import Plant, build_plant, close_plant
 
 
 @pytest.fixture
@@ -58,3 +59,13 @@ def amqtt() -> Iterator[Amqtt]:
     broker = Amqtt()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """A broker and the real daemon, shared by all tests of the whole path."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed: `apt-get install mosquitto` to run the broker tests")
+    built = build_plant(tmp_path_factory.mktemp("plant"))
+    yield built
+    close_plant(built)
