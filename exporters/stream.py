@@ -11,13 +11,14 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import onnx_ir as ir
+import onnxscript.optimizer
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from exporters.onepass.prompts import Prompts
 
 OPSET = 18  # as exporters.export
-SMALL = 4096  # numbers; parameters up to this size are read at once: norms and biases, which the tracer may fold
+SMALL = 1024  # numbers; parameters up to this size are read at once: norms and biases, which the tracer may fold
 Scheme = Literal["float32", "dynamic-int8"]
 
 
@@ -113,19 +114,23 @@ def stream(
     )
     spec = family.pixels(checkpoint)
     frame = torch.zeros((1, spec.height, spec.width, 3), dtype=torch.uint8)
-    sources = {name: names[id(parameter)] for name, parameter in module.named_parameters() if id(parameter) in names}
-    shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
-    graph = trace(module, frame, input_name="frame", output_name="logits")
-    found = {
-        name: weights_of(weights, sources[name], shapes[name]) for name in sources if name in graph.graph.initializers
-    }
-    quantized = bind(
-        graph, {name: value for name, value in found.items() if np.prod(shapes[name]) > SMALL}, shapes, scheme
-    )
+    graph = trace(module, frame, input_name="frame", output_name="logits", optimised=False)
+    large: list[str] = []
+    for name, parameter in module.named_parameters():
+        if id(parameter) not in names:
+            continue
+        shape = tuple(parameter.shape)
+        value = graph.graph.initializers[name]
+        value.const_value = lazy(name, weights_of(weights, names[id(parameter)], shape), ir.DataType.FLOAT, shape)
+        if parameter.numel() > SMALL:
+            large.append(name)
+    quantized = sum(settle(graph.graph, graph.graph.initializers[name], scheme) for name in large)
+    # Only now, with true values behind every name, may constants be folded; the folder leaves what is large alone.
+    onnxscript.optimizer.optimize(graph)
     data = target.with_name(target.name + ".data")
     data.unlink(missing_ok=True)
     ir.save(graph, target, external_data=data.name, size_threshold_bytes=1024)
-    return Written(target, target.stat().st_size + data.stat().st_size, len(found), quantized)
+    return Written(target, target.stat().st_size + data.stat().st_size, len(large), quantized)
 
 
 def hollow(folder: Path, weights: Weights) -> tuple[Any, dict[int, str]]:
@@ -159,8 +164,8 @@ def hollow(folder: Path, weights: Weights) -> tuple[Any, dict[int, str]]:
     return model.eval(), names
 
 
-def trace(module: nn.Module, example: Tensor, *, input_name: str, output_name: str) -> ir.Model:
-    """The module as an ONNX graph in memory.
+def trace(module: nn.Module, example: Tensor, *, input_name: str, output_name: str, optimised: bool = True) -> ir.Model:
+    """The module as an ONNX graph in memory; not optimised, every parameter is still an initializer of its own name.
 
     Raises:
         ExportError: it does not trace.
@@ -178,6 +183,7 @@ def trace(module: nn.Module, example: Tensor, *, input_name: str, output_name: s
                 opset_version=OPSET,
                 input_names=[input_name],
                 output_names=[output_name],
+                optimize=optimised,
             )
     except Exception as error:
         raise ExportError(f"the model does not export to ONNX: {str(error).strip().splitlines()[0][:500]}") from error
@@ -203,34 +209,30 @@ def weights_of(weights: Weights, source: str, shape: tuple[int, ...]) -> Callabl
     return read
 
 
-def bind(
-    model: ir.Model,
-    readers: Mapping[str, Callable[[], NDArray[np.float32]]],
-    shapes: Mapping[str, tuple[int, ...]],
-    scheme: Scheme,
-) -> int:
-    """Tie initializers to their readers; products with them become int8 where the scheme says so.
+def settle(graph: ir.Graph, weight: ir.Value, scheme: Scheme) -> int:
+    """Give every product with a large weight the form that it is run in: int8, or float32 with the weight already turned.
 
     Returns:
         how many products were quantized.
     """
     quantized = 0
-    for name, read in readers.items():
-        initializer = model.graph.initializers[name]
-        uses = _products(initializer)
-        if scheme == "dynamic-int8" and uses and len(uses) == len(list(initializer.uses())):
-            for product in uses:
-                _quantize(model.graph, product, name, read, shapes[name])
-            quantized += len(uses)
-            if not list(initializer.uses()):
-                del model.graph.initializers[name]
-                continue
-        initializer.const_value = ir.LazyTensor(
-            lambda read=read, name=name: ir.tensor(read(), name=name),
-            dtype=ir.DataType.FLOAT,
-            shape=ir.Shape(shapes[name]),
-            name=name,
-        )
+    value = weight.const_value
+    assert value is not None  # noqa: S101 - tied before; tells the type checker
+    shape = tuple(int(edge) for edge in value.shape)
+
+    def read() -> NDArray[np.float32]:
+        return cast("NDArray[np.float32]", value.numpy())
+
+    for product in _products(weight):
+        if scheme == "dynamic-int8":
+            _quantize(graph, product, read, shape)
+            quantized += 1
+        elif product.turned is not None:
+            turned = _initializer(graph, f"{weight.name}_turned", lambda: read().T, ir.DataType.FLOAT, shape[::-1])
+            product.node.replace_input_with(1, turned)
+            graph.remove(product.turned, safe=True)
+    if not weight.uses() and weight.name is not None:
+        del graph.initializers[weight.name]
     return quantized
 
 
@@ -267,10 +269,11 @@ def _plain_gemm(node: ir.Node) -> bool:
 
 
 def _quantize(
-    graph: ir.Graph, product: _Product, name: str, read: Callable[[], NDArray[np.float32]], shape: tuple[int, ...]
+    graph: ir.Graph, product: _Product, read: Callable[[], NDArray[np.float32]], shape: tuple[int, ...]
 ) -> None:
     """Put the operators of dynamic int8 in a product's place: activations u8 per tensor, weights s8 per output channel in 7 bits."""
     inner, outer = (shape[1], shape[0]) if product.transposed else shape
+    name = product.node.outputs[0].name
 
     def both() -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         value = read()
@@ -302,13 +305,19 @@ def quantize_columns(value: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDAr
     return np.rint(value / scale).astype(np.int8), scale
 
 
+def lazy(name: str, make: Callable[[], NDArray[Any]], dtype: ir.DataType, shape: tuple[int, ...]) -> ir.LazyTensor:
+    """A tensor that is made anew each time it is looked at, and kept nowhere."""
+    return ir.LazyTensor(
+        lambda: ir.tensor(np.ascontiguousarray(make()), name=name), dtype=dtype, shape=ir.Shape(shape), name=name
+    )
+
+
 def _initializer(
     graph: ir.Graph, name: str, make: Callable[[], NDArray[Any]], dtype: ir.DataType, shape: tuple[int, ...]
 ) -> ir.Value:
-    lazy = ir.LazyTensor(
-        lambda: ir.tensor(np.ascontiguousarray(make()), name=name), dtype=dtype, shape=ir.Shape(shape), name=name
+    value = ir.Value(
+        name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype), const_value=lazy(name, make, dtype, shape)
     )
-    value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype), const_value=lazy)
     graph.register_initializer(value)
     return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exporters.families.base import Checkpoint, Geometry
@@ -51,3 +52,43 @@ def _attention(config: Mapping[str, Any], tokens: int) -> float:
     heads = int(config.get("num_attention_heads", config.get("num_heads", 1)))
     width = heads * int(config.get("head_dim") or int(config.get("hidden_size", 0)) // heads)
     return 4.0 * tokens * tokens * width * layers
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What a streamed export (`exporters.stream`) will write and need.
+
+    Attributes:
+        parameters: numbers in the graph.
+        output_bytes: graph with its external data.
+        peak_bytes: largest resident memory of the process that exports.
+        runtime_bytes: what ONNX Runtime will at least hold to run it.
+    """
+
+    parameters: int
+    output_bytes: int
+    peak_bytes: int
+    runtime_bytes: int
+
+
+TOOLCHAIN_BYTES = 750 * 2**20  # torch, transformers, onnxscript and a traced graph of some thousand nodes; measured
+QUANTIZE_COPIES = 4.0  # of the largest tensor in float32: as read, turned, divided, rounded
+
+
+def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, stored_bytes: int = 2) -> StreamPlan:
+    """Predict a streamed export from tensor shapes alone, so for any size of any family.
+
+    Args:
+        shapes: the checkpoint's tensors.
+        scheme: "float32" or "dynamic-int8".
+        stored_bytes: of a number in the checkpoint (2 for float16 and bfloat16); its files are mapped, and count while they are read.
+    """
+    tower, decoder = split_shapes(shapes)
+    kept = tower | decoder
+    matmul = _products(tower) + _products(decoder)
+    parameters = sum(map(math.prod, kept.values()))
+    width = 4 if scheme == "float32" else 1
+    output = matmul * width + (parameters - matmul) * 4
+    largest = max(math.prod(shape) for shape in kept.values())
+    peak = TOOLCHAIN_BYTES + int(largest * (4 * QUANTIZE_COPIES + stored_bytes))
+    return StreamPlan(parameters, output, peak, output + TOOLCHAIN_BYTES // 8)

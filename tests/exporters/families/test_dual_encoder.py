@@ -1,0 +1,131 @@
+"""The module that is exported says what the checkpoint's own implementation says, for every dual-encoder family."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edge.errors import ConfigError, ExportError
+from exporters import load
+from exporters.families.base import Model, Question
+from exporters.images import synthetic_frames
+from tests.exporters.checkpoints import SIDE
+
+ASKED = [
+    Question("crack", ("a crack", "a cracked part"), ("a smooth surface", "no crack")),
+    Question("dent", ("a dent",), ("a normal part",)),
+]
+FRAMES = synthetic_frames(6, SIDE, SIDE, 5)
+
+
+def _load(folder: Path) -> Model:
+    return load.load(*load.inspect(folder))
+
+
+@pytest.fixture(params=["siglip", "siglip2", "clip"])
+def model(request: pytest.FixtureRequest) -> Model:
+    """Each family's tiny checkpoint, loaded."""
+    return _load(request.getfixturevalue(request.param))
+
+
+def _run(module: torch.nn.Module, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        found: NDArray[np.float32] = module(torch.from_numpy(frames)).numpy()
+    return found
+
+
+def test_one_product_equals_asking_phrasing_by_phrasing(model: Model) -> None:
+    """The specialised tower on raw uint8 and one text matrix equal transformers' forward on normalised pixels."""
+    reference = model.reference(model.normalise(FRAMES), ASKED, None)
+    found = _run(model.graph(ASKED, None), FRAMES)
+    assert reference.shape == found.shape == (6, 2)
+    assert np.abs(reference - found).max() < 1e-4
+    assert np.abs(reference[:, 0] - reference[:, 1]).max() > 1e-2, "the check could not see swapped faults"
+    assert np.ptp(reference, axis=0).min() > 1e-2, "the check could not see a constant graph"
+
+
+def test_normalisation_equals_the_processors(model: Model, tmp_path: Path) -> None:
+    """A picture that needs no resizing has the same pixel values by the checkpoint's own processor, to rounding."""
+    from PIL import Image
+
+    file = tmp_path / "frame.png"
+    Image.fromarray(FRAMES[0]).save(file)
+    assert np.abs(model.process(file) - model.normalise(FRAMES[:1])).max() < 1e-5
+
+
+def test_contrast_is_fault_minus_normal(model: Model) -> None:
+    """Swapping fault and normal words turns the evidence's sign; the same words on both sides say nothing."""
+    turned = [Question(q.id, q.normal_words, q.words) for q in ASKED]
+    same = [Question(q.id, q.words, q.words) for q in ASKED]
+    found = _run(model.graph(ASKED, None), FRAMES)
+    assert np.abs(found + _run(model.graph(turned, None), FRAMES)).max() < 1e-4
+    assert np.abs(_run(model.graph(same, None), FRAMES)).max() < 1e-4
+
+
+def test_features_have_one_row_per_patch(model: Model) -> None:
+    """Pooled, then a grid per depth, without the class token."""
+    pooled, *layers = model.features(FRAMES, (0.0, 1.0))
+    assert len(pooled) == 6
+    assert [layer.shape[1] for layer in layers] == [16, 16]
+
+
+def _copy(source: Path, target: Path, **changes: Any) -> Path:
+    """A checkpoint with some processor settings changed."""
+    shutil.copytree(source, target)
+    file = target / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rescale_factor": 0.5}, "1/255"),
+        ({"size": {"longest_edge": 64}}, "no fixed width"),
+        (
+            {"do_center_crop": True, "size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}},
+            "shortest_edge",
+        ),
+    ],
+)
+def test_pixel_rules_that_the_daemon_lacks_are_refused(
+    siglip: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    """A rule that cannot be kept on the device is an error here, not another picture there."""
+    checkpoint, family = load.inspect(_copy(siglip, tmp_path / "changed", **changes))
+    with pytest.raises(ExportError, match=said):
+        family.pixels(checkpoint)
+
+
+def test_geometry_counts_the_vision_tower_only(siglip: Path) -> None:
+    """The text tower does not go to the device and is not counted."""
+    checkpoint, family = load.inspect(siglip)
+    found = family.geometry(checkpoint, 2)
+    assert found.matmul_parameters + found.other_parameters < checkpoint.parameters
+    model = _load(siglip).graph(ASKED, None)
+    real = sum(item.numel() for item in (*model.parameters(), *model.buffers()))
+    assert found.matmul_parameters + found.other_parameters == pytest.approx(real, rel=0.1)
+
+
+def test_folders_that_are_no_checkpoint_are_refused(siglip: Path, tmp_path: Path) -> None:
+    """Missing weights, damaged headers and unknown families each have their message."""
+    broken = tmp_path / "broken"
+    shutil.copytree(siglip, broken)
+    (broken / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00notjson!")
+    with pytest.raises(ConfigError, match="damaged safetensors header"):
+        load.inspect(broken)
+    (broken / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"no \.safetensors"):
+        load.inspect(broken)
+    other = _copy(siglip, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text()) | {"model_type": "blip"}
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ExportError, match="'blip' is not supported"):
+        load.inspect(other)
