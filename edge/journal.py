@@ -222,15 +222,17 @@ class Journal:
         now_ns = self._now()
         with self._lock:
             told, waiting = tuple(self._unwritten), tuple(self._pending)
+            overrun, self._overrun = self._overrun, {}
             marks = told or waiting or self._stopping or now_ns >= self._mark_ns
             changes = self._outbox.take_changes() if marks else Changes()
         words = [self._words(entry) for entry in waiting]
         rows = [_row(key, body) for said in words for key, body in said.events]
         rows += [_row(key, body) for entry in told for key, body in self._words(entry).events]
-        self._write((*told, *waiting), rows, changes, now_ns)
+        if overrun:
+            told = (*told, Entry(now_ns, kept=overrun))
+        self._write((*told, *waiting), rows, changes, now_ns, everything=bool(overrun))
         with self._lock:
-            del self._unwritten[: len(told)]
-            overrun, self._overrun = self._overrun, {}
+            del self._unwritten[: len(told) - bool(overrun)]
             now_ns = self._now()
             for entry, said in zip(waiting, words, strict=True):
                 if self._pending and self._pending[0] is entry:  # else it was told meanwhile, see relieve
@@ -239,9 +241,6 @@ class Journal:
             self._outbox.tick(now_ns)
             self._send_due(now_ns)
             busy = self._outbox.late or (self._unsaid and self._outbox.up)
-        if overrun:
-            self._remember(overrun)
-            self._write_all()
         return BUSY_S if busy else IDLE_S
 
     def _words(self, entry: Entry) -> _Words:
@@ -285,7 +284,7 @@ class Journal:
 
     def _owe(self, entry: Entry) -> None:
         """The disk hangs: remember what it has to write, within bounds; the lock is held."""
-        if len(self._unwritten) < MAX_UNWRITTEN:
+        if len(self._unwritten) < MAX_UNWRITTEN and not self._overrun:
             self._unwritten.append(entry)
         else:
             self._overrun |= entry.kept
@@ -310,16 +309,25 @@ class Journal:
         for row_epoch, seq, body, done in rows:
             self._outbox.restore(Key(row_epoch, seq), body, now_ns, done=done)
 
-    def _write(self, entries: Sequence[Entry], rows: Sequence[Row], changes: Changes, now_ns: int) -> None:
+    def _write(
+        self, entries: Sequence[Entry], rows: Sequence[Row], changes: Changes, now_ns: int, *, everything: bool
+    ) -> None:
         """Bring the file up to what happened; whatever the disk says, the caller goes on."""
         for entry in entries:
-            self._remember(entry.kept)
+            for name, build in entry.kept.items():
+                if build is None:
+                    self._kept.pop(name, None)
+                else:
+                    self._kept[name] = build()
         if self._folder is None:
             return
         if self._store is None:
             if now_ns >= self._retry_ns or self._stopping:
                 self._open(self._folder, lambda _store: None)
                 self._write_all(rows)
+            return
+        if everything:
+            self._write_all(rows)
             return
         if now_ns >= self._mark_ns:
             self._mark_ns = now_ns + MARK_NS
@@ -335,13 +343,6 @@ class Journal:
         with self._lock:
             rows = [_row(key, body, done=done) for key, body, done in self._outbox.rows()]
         self._try(lambda store: store.replace(self.epoch, [*rows, *more], self._kept))
-
-    def _remember(self, kept: Mapping[str, Callable[[], Mapping[str, Any]] | None]) -> None:
-        for name, build in kept.items():
-            if build is None:
-                self._kept.pop(name, None)
-            else:
-                self._kept[name] = build()
 
     def _open(self, folder: Path, then: Callable[[Store], None]) -> None:
         try:

@@ -48,12 +48,13 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Row:
-    """One event; ``done_ns`` is when the broker confirmed it."""
+    """One event; ``done_ns`` is when the broker first confirmed it, ``owed`` that it has forgotten that since."""
 
     body: bytes
     at_ns: int
     told: bool = False
     done_ns: int | None = None
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +123,13 @@ class Outbox:
         self._up = False
         self._awaited.clear()
         self._live.clear()
-        self._late = deque(key for key, row in self._rows.items() if row.done_ns is None)
+        self._line_up()
 
     def forgotten(self, now_ns: int) -> None:
         """The broker lost our session, and so what it had confirmed: say the whole window again, now and when subscribers are back."""
         if not self._done_rows:
             return
-        self._say_again()
+        self.say_again()
         self._again_ns = [now_ns + after_ns for after_ns in AGAIN_NS]
 
     def due(self, now_ns: int) -> tuple[Key, bytes, bool] | None:
@@ -164,7 +165,10 @@ class Outbox:
         """The broker has a message; ids that are not ours are ignored."""
         key = self._awaited.pop(message_id, None)
         row = self._rows.get(key) if key is not None else None
-        if key is not None and row is not None and row.done_ns is None:
+        if key is None or row is None:
+            return
+        row.owed = False
+        if row.done_ns is None:
             row.done_ns = now_ns
             self._done_rows += 1
             self._changes.done.append(key)
@@ -173,13 +177,15 @@ class Outbox:
         """Say again what is due for it, and let go what was confirmed long enough ago."""
         if self._up and self._again_ns and now_ns >= self._again_ns[0]:
             self._again_ns.pop(0)
-            self._say_again()
-        for key in [*self._aged(now_ns)]:
+            self.say_again()
+        for key in self._aged(now_ns):
             self._drop(key)
 
     def say_again(self) -> None:
-        """Say the whole window again: a subscriber asks for it."""
-        self._say_again()
+        """Say the whole window again."""
+        for row in self._rows.values():
+            row.owed = row.done_ns is not None
+        self._line_up()
 
     def take_changes(self) -> Changes:
         """What changed since the last call."""
@@ -214,11 +220,12 @@ class Outbox:
     def _young(row: Row, now_ns: int) -> bool:
         return now_ns - row.at_ns <= LIVE_NS
 
-    def _say_again(self) -> None:
-        flying = set(self._awaited.values()) | set(self._live)
-        waiting = [key for key, row in self._rows.items() if row.done_ns is None and key not in flying]
-        done = [key for key, row in self._rows.items() if row.done_ns is not None and key not in flying]
-        self._late = deque(waiting + done)
+    def _line_up(self) -> None:
+        """Everything that is not on its way stands in line: first what was never confirmed, then what the broker forgot."""
+        moving = set(self._awaited.values()) | set(self._live)
+        still = [(key, row) for key, row in self._rows.items() if key not in moving]
+        waiting = [key for key, row in still if row.done_ns is None]
+        self._late = deque(waiting + [key for key, row in still if row.owed])
 
     def _put(self, key: Key, row: Row) -> None:
         self._rows[key] = row

@@ -204,7 +204,7 @@ def rescue(folder: Path) -> Found | None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection that is ready; a damaged file shows here."""
-    db = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")

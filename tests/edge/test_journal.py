@@ -1,0 +1,474 @@
+"""What happened is on disk before it is said, survives the process, and a bad disk takes nothing but the survival."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.envelope import Outgoing
+from edge.frame import Quality
+from edge.journal import HOLD_NS, MAX_UNWRITTEN, RETRY_NS, Journal
+from edge.messages import Alarm, AlarmAck, AlarmSource, AlarmTimes, Asset, Event, timestamp
+from edge.outbox import LIVE_NS, Entry
+from edge.store import BALLAST, NAME, Store, rescue
+
+S = 1_000_000_000
+WALL_NS = 1_800_000_000 * S
+ROOT = Path(__file__).parents[2]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+
+
+class Desk:
+    """A journal without its thread: the test turns it, and the clock."""
+
+    def __init__(self, folder: Path | None, wall_ns: int = WALL_NS, *, up: bool = True) -> None:
+        self.now_ns = 0
+        self.sent: list[Outgoing] = []
+        self.numbers = itertools.count(1)
+        self.on_send: Callable[[Outgoing], None] = lambda _message: None
+        self.journal = Journal(
+            folder, prefix="p", send=self._send, monotonic_ns=lambda: self.now_ns, wall_ns=lambda: wall_ns
+        )
+        if up:
+            self.journal.link_up()
+
+    def _send(self, message: Outgoing) -> int:
+        self.sent.append(message)
+        self.on_send(message)
+        return len(self.sent)
+
+    def happen(self, name: str = "crack", state: str = "UNACK_ALM", *, text: str = "") -> None:
+        """An alarm moves: one event, its condition, its kept state."""
+        event = partial(event_of, self.journal.epoch, next(self.numbers), name, text)
+        kept = {f"alarm/{name}": lambda: {"state": state}}
+        self.journal.record(Entry(self.now_ns, (event,), (partial(alarm_of, name, state),), kept))
+
+    def turn(self, after_ns: int = 0) -> None:
+        """Time passes, and the journal turns once."""
+        self.now_ns += after_ns
+        self.journal.turn()
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events sent so far."""
+        return [json.loads(message.payload) for message in self.sent if message.topic == "p/event"]
+
+    def confirm(self) -> None:
+        """The broker confirms everything sent so far."""
+        for number in range(1, len(self.sent) + 1):
+            self.journal.acknowledged(number, self.now_ns)
+
+
+def event_of(epoch: int, seq: int, name: str, text: str = "") -> Event:
+    """A transition of an alarm."""
+    return Event(
+        ts=timestamp(WALL_NS), session="s", epoch=epoch, seq=seq, kind="alarm", subject=name, what="x", detail=text
+    )
+
+
+def alarm_of(name: str, state: str) -> Alarm:
+    """An alarm's condition."""
+    return Alarm(
+        id=name,
+        occurrence_id=None,
+        epoch=1,
+        seq=1,
+        state=state,
+        active=True,
+        acked=False,
+        latched=False,
+        shelving="Unshelved",
+        suppressed=False,
+        out_of_service=False,
+        severity=500,
+        priority="Medium",
+        kind="process",
+        message="m",
+        operator_action="o",
+        consequence="c",
+        quality=Quality.GOOD,
+        value=None,
+        threshold=None,
+        time=AlarmTimes(active=None, acked=None, cleared=None, shelved_until=None, published=timestamp(WALL_NS)),
+        source=AlarmSource(camera=None, frame_seq=None, frame_ts=None, model="m", model_sha256="0"),
+        asset=Asset(path="", rds_pp=""),
+        ack=AlarmAck(user=None, comment=None),
+    )
+
+
+def on_disk(folder: Path) -> tuple[set[tuple[int, int]], Mapping[str, Any]]:
+    """What a restart would find: the names of the events, and what is kept."""
+    found = rescue(folder)
+    assert found is not None
+    return {(epoch, seq) for epoch, seq, _, _ in found[1]}, found[2]
+
+
+# --- order and survival -------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_is_on_disk_already(tmp_path: Path) -> None:
+    """At the moment of sending, a copy of the folder holds the event and the alarm's state."""
+    desk = Desk(tmp_path)
+    seen = []
+
+    def look(message: Outgoing) -> None:
+        names, kept = on_disk(tmp_path)
+        seen.append((message.topic, (desk.journal.epoch, 1) in names, kept))
+
+    desk.on_send = look
+    desk.happen("crack", "UNACK_ALM")
+    assert desk.sent == []
+    desk.turn()
+    assert seen == [(topic, True, {"alarm/crack": {"state": "UNACK_ALM"}}) for topic in ("p/event", "p/alarm/crack")]
+
+
+def test_a_restart_finds_states_and_unconfirmed_events(tmp_path: Path) -> None:
+    """The newest state of each alarm comes back; what was not confirmed is said again as history, what was is not."""
+    first = Desk(tmp_path)
+    first.happen("crack", "UNACK_ALM")
+    first.turn()
+    first.confirm()
+    first.happen("crack", "ACK_ALM")
+    first.happen("dent", "UNACK_ALM")
+    first.turn()
+    first.journal.stop()
+    second = Desk(tmp_path)
+    assert second.journal.restored == {"alarm/crack": {"state": "ACK_ALM"}, "alarm/dent": {"state": "UNACK_ALM"}}
+    second.turn(S)
+    assert [(event["epoch"], event["seq"], event["historical"]) for event in second.events()] == [
+        (first.journal.epoch, 2, True),
+        (first.journal.epoch, 3, True),
+    ]
+
+
+@pytest.mark.parametrize("wall_ns", [WALL_NS, WALL_NS - 1000 * S, 0])
+def test_the_epoch_rises_whatever_the_clock_says(tmp_path: Path, wall_ns: int) -> None:
+    """A clock that was set back, or starts in 1970, does not bring an old epoch back; without a disk it follows the clock."""
+    first = Desk(tmp_path)
+    first.journal.stop()
+    second = Desk(tmp_path, wall_ns)
+    assert second.journal.epoch == first.journal.epoch + 1
+    second.journal.stop()
+    assert Desk(tmp_path, wall_ns).journal.epoch == first.journal.epoch + 2
+    assert Desk(None, wall_ns).journal.epoch == wall_ns // S
+
+
+def test_a_broker_that_forgot_after_a_restart_hears_the_window(tmp_path: Path) -> None:
+    """Also what an earlier start had confirmed: the same power cut may have hit both."""
+    first = Desk(tmp_path)
+    first.happen()
+    first.turn()
+    first.confirm()
+    first.journal.stop()
+    second = Desk(tmp_path, up=False)
+    second.journal.forgotten()
+    second.journal.link_up()
+    second.turn(S)
+    assert [(event["seq"], event["historical"]) for event in second.events()] == [(1, True)]
+
+
+def test_a_text_cannot_forge_the_history_mark(tmp_path: Path) -> None:
+    """An operator's comment that looks like the field stays what it is."""
+    first = Desk(tmp_path)
+    text = '"historical":false'
+    first.happen(text=text)
+    first.turn()
+    first.journal.stop()
+    second = Desk(tmp_path)
+    second.turn(S)
+    assert [(event["historical"], event["detail"]) for event in second.events()] == [(True, text)]
+
+
+def test_conditions_that_could_not_be_said_are_said_first_later() -> None:
+    """The newest condition of each alarm waits for the connection; older ones are not said any more."""
+    desk = Desk(None, up=False)
+    desk.happen("crack", "UNACK_ALM")
+    desk.happen("crack", "ACK_ALM")
+    desk.turn()
+    assert desk.sent == []
+    desk.now_ns += LIVE_NS + 1
+    desk.journal.link_up()
+    for _ in range(4):
+        desk.turn(S)
+    assert [message.topic for message in desk.sent] == ["p/alarm/crack", "p/event", "p/event"]
+    assert json.loads(desk.sent[0].payload)["state"] == "ACK_ALM"
+
+
+def test_what_is_forgotten_on_purpose_is_gone(tmp_path: Path) -> None:
+    """An alarm that was taken out of the site leaves no state behind."""
+    first = Desk(tmp_path)
+    first.happen()
+    first.turn()
+    first.journal.record(Entry(0, kept={"alarm/crack": None}))
+    first.turn()
+    first.journal.stop()
+    assert Desk(tmp_path).journal.restored == {}
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from edge.journal import Journal
+from tests.edge.test_journal import Entry, event_of, partial
+def send(message):
+    if message.topic == "p/event":
+        sys.stdout.write(message.payload.decode() + "\\n"); sys.stdout.flush()
+    return id(message)
+journal = Journal(Path(sys.argv[1]), prefix="p", send=send, monotonic_ns=time.monotonic_ns, wall_ns=time.time_ns)
+journal.link_up(); journal.start()
+for seq in range(1, 1_000_000):
+    journal.record(Entry(time.monotonic_ns(), (partial(event_of, journal.epoch, seq, "crack"),), (), {"alarm/crack": lambda seq=seq: {"seq": seq}}))
+    time.sleep(0.001)
+"""
+
+
+def test_nothing_that_was_said_is_lost_by_kill_9(tmp_path: Path) -> None:
+    """Five times killed at a random moment: every event that left the process is on disk, epochs rise, names never repeat."""
+    said: list[tuple[int, int]] = []
+    chance = random.Random(4)
+    for _ in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        threading.Timer(chance.uniform(0.05, 0.3), process.send_signal, [signal.SIGKILL]).start()
+        lines += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]
+        said += [(event["epoch"], event["seq"]) for event in whole if not event["historical"]]
+        names, kept = on_disk(tmp_path)
+        assert set(said) <= names
+        assert kept["alarm/crack"]["seq"] >= max(seq for epoch, seq in said if epoch == max(said)[0])
+    assert len(said) == len(set(said)) > 20
+    assert len({epoch for epoch, _ in said}) == 5
+
+
+# --- bad disks ----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _fill(folder: Path) -> Path:
+    hog = folder / "hog"
+    with hog.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 512):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                pass
+    return hog
+
+
+@needs_root
+def test_a_full_disk_costs_first_the_reserve_then_the_survival_and_comes_back(small_disk: Path) -> None:
+    """Full: written on from the reserve. Full again: alarms go on from memory, and it says so. Room again: everything is on disk again."""
+    desk = Desk(small_disk)
+    desk.happen()
+    desk.turn()
+    assert desk.journal.stats().storage == "ok"
+    hog = _fill(small_disk)
+    while desk.journal.stats().storage == "ok":
+        desk.happen(text="x" * 900)
+        desk.turn()
+    assert desk.journal.stats().storage == "low"
+    assert "make room" in desk.journal.stats().reason
+    said = len(desk.events())
+    assert {(desk.journal.epoch, number) for number in range(1, said + 1)} == on_disk(small_disk)[0]
+    _fill(small_disk)
+    while desk.journal.stats().storage == "low":
+        desk.happen(text="x" * 900)
+        desk.turn()
+    assert desk.journal.stats().storage == "memory"
+    desk.happen("dent", "UNACK_ALM")
+    desk.turn()
+    assert [message.topic for message in desk.sent[-2:]] == ["p/event", "p/alarm/dent"]
+    hog.unlink()
+    desk.turn(RETRY_NS)
+    desk.turn(2 * S)
+    assert desk.journal.stats().storage == "ok"
+    assert desk.journal.stats().reason == ""
+    names, kept = on_disk(small_disk)
+    assert names == {(desk.journal.epoch, event["seq"]) for event in desk.events()}
+    assert kept["alarm/dent"] == {"state": "UNACK_ALM"}
+    assert [event["seq"] for event in desk.events()] == list(range(1, len(desk.events()) + 1))
+
+
+@needs_root
+def test_a_read_only_disk_is_read_and_not_written(tmp_path: Path, small_disk: Path) -> None:
+    """A daemon that starts on it knows its alarms, works from memory with a higher epoch, and writes when it may again."""
+    first = Desk(tmp_path / "first")
+    first.happen("crack", "ACK_ALM")
+    first.turn()
+    for suffix in ("", "-wal"):  # as after kill -9: what it wrote is still in the write-ahead log
+        shutil.copy(tmp_path / "first" / f"{NAME}{suffix}", small_disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    second = Desk(small_disk)
+    assert second.journal.restored == {"alarm/crack": {"state": "ACK_ALM"}}
+    assert second.journal.epoch == first.journal.epoch + 1
+    assert second.journal.stats().storage == "memory"
+    second.happen("crack", "NORM")
+    second.turn()
+    assert second.sent[-1].topic == "p/alarm/crack"
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    second.turn(RETRY_NS)
+    assert second.journal.stats().storage == "ok"
+    assert on_disk(small_disk)[1] == {"alarm/crack": {"state": "NORM"}}
+
+
+def test_a_folder_that_vanishes_is_noticed_and_made_again(tmp_path: Path) -> None:
+    """SQLite would write on into the deleted file for ever."""
+    folder = tmp_path / "state"
+    desk = Desk(folder)
+    desk.happen()
+    desk.turn()
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    desk.happen()
+    desk.turn(2 * S)
+    assert desk.journal.stats().storage == "memory"
+    desk.turn(RETRY_NS)
+    assert desk.journal.stats().storage == "ok"
+    assert len(on_disk(folder)[0]) == 2
+
+
+def test_a_folder_that_cannot_be_is_survived(tmp_path: Path) -> None:
+    """A path through a file: memory, with a reason that names the path."""
+    (tmp_path / "file").write_text("x")
+    desk = Desk(tmp_path / "file" / "state")
+    desk.happen()
+    desk.turn()
+    assert len(desk.sent) == 2
+    assert desk.journal.stats().storage == "memory"
+    assert str(tmp_path) in desk.journal.stats().reason
+
+
+@pytest.mark.parametrize("spoil", ["rubbish", "truncated", "one page"])
+def test_a_damaged_journal_is_put_aside(tmp_path: Path, spoil: str) -> None:
+    """Counted, kept for people to look at, and a new one is begun; a second damaged one replaces the first."""
+    first = Desk(tmp_path)
+    for _ in range(200):
+        first.happen(text="x" * 200)
+    first.turn()
+    first.journal.stop()
+    path = tmp_path / NAME
+    content = bytearray(path.read_bytes())
+    if spoil == "rubbish":
+        content[:] = b"rubbish" * 1000
+    elif spoil == "truncated":
+        del content[len(content) // 2 :]
+    else:
+        content[4096:8192] = bytes(4096)
+    path.write_bytes(content)
+    (tmp_path / f"{NAME}.damaged-1").write_text("an older one")
+    second = Desk(tmp_path)
+    second.happen()
+    second.turn()
+    assert (second.journal.stats().storage, second.journal.stats().set_aside) == ("ok", 1)
+    assert len(list(tmp_path.glob(f"{NAME}.damaged-*"))) == 1
+    assert on_disk(tmp_path)[0] == {(second.journal.epoch, 1)}
+
+
+def test_a_second_daemon_on_the_same_folder_stays_out(tmp_path: Path) -> None:
+    """It works from memory and says that the file is locked; the first one is not disturbed."""
+    first = Desk(tmp_path)
+    second = Desk(tmp_path)
+    assert second.journal.stats().storage == "memory"
+    assert "locked" in second.journal.stats().reason
+    first.happen()
+    first.turn()
+    assert first.journal.stats().storage == "ok"
+
+
+class HangingDisk:
+    """A store whose disk does not answer until it is let go; everything else is the real one's."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.answers = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def write(self, *arguments: Any, **named: Any) -> None:
+        """Hang, then write."""
+        assert self.answers.wait(30)
+        self._store.write(*arguments, **named)
+
+
+def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path) -> None:
+    """After a quarter of a second alarms are told without it, in order; when it answers again, everything is written."""
+    sent: list[Outgoing] = []
+    journal = Journal(
+        tmp_path,
+        prefix="p",
+        send=lambda message: sent.append(message) or len(sent),  # type: ignore[func-returns-value] # append gives None
+        monotonic_ns=time.monotonic_ns,
+        wall_ns=lambda: WALL_NS,
+    )
+    assert journal._store is not None
+    disk = HangingDisk(journal._store)
+    journal._store = disk  # type: ignore[assignment] # stands in front of the real one
+    journal.link_up()
+    journal.start()
+    began_ns = time.monotonic_ns()
+    total = MAX_UNWRITTEN + 50
+    for seq in range(1, total + 1):
+        kept: dict[str, Any] = {f"alarm/{seq % 7}": partial(dict, seq=seq)}
+        journal.record(Entry(time.monotonic_ns(), (partial(event_of, journal.epoch, seq, "crack"),), (), kept))
+    journal.relieve(time.monotonic_ns())
+    assert sent == []
+    journal.relieve(began_ns + HOLD_NS + S)
+    assert [json.loads(message.payload)["seq"] for message in sent] == list(range(1, total + 1))
+    assert journal.stats().storage == "memory"
+    assert "does not answer" in journal.stats().reason
+    disk.answers.set()
+    journal.stop(10)
+    names, kept_states = on_disk(tmp_path)
+    assert names == {(journal.epoch, seq) for seq in range(1, total + 1)}
+    assert {state["seq"] for state in kept_states.values()} == set(range(total - 6, total + 1))
+    assert len(sent) == total
+
+
+def test_the_reserve_is_really_on_the_disk(tmp_path: Path) -> None:
+    """Its blocks are allocated: a sparse file would free nothing."""
+    desk = Desk(tmp_path)
+    status = (tmp_path / BALLAST).stat()
+    assert status.st_blocks * 512 >= status.st_size > 0
+    desk.journal.stop()
+
+
+def test_confirmations_reach_the_disk_within_a_second_or_two(tmp_path: Path) -> None:
+    """So that a restart does not say everything again."""
+    desk = Desk(tmp_path)
+    desk.happen()
+    desk.turn()
+    desk.confirm()
+    desk.turn(2 * S)
+    found = rescue(tmp_path)
+    assert found is not None
+    assert [done for _, _, _, done in found[1]] == [True]
