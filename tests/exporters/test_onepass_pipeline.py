@@ -1,0 +1,76 @@
+"""A generative checkpoint through the whole toolchain: the same recipe, the same bundle, the daemon's own engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import open_bundle
+from edge.infer import Engine
+from exporters import pipeline
+from exporters.families.registry import FAMILIES
+from exporters.job import prepare
+from exporters.load import inspect
+from tests.exporters import tiny_checkpoints as tiny
+
+RECIPE = """
+name = "asked"
+checkpoint = "smolvlm"
+[quantization]
+schemes = ["float32", "dynamic-int8"]
+threads = [1]
+[tolerance]
+timing_runs = 10
+timing_seconds = 2.0
+flips_share = 0.2
+[[faults]]
+id = "scratch"
+title = "Scratch"
+words = ["a scratch", "Is there a crack on the part?"]
+[[faults]]
+id = "lens"
+title = "Lens blocked"
+words = ["Is the lens blocked?"]
+"""
+
+
+@pytest.mark.slow
+def test_a_recipe_with_a_generative_checkpoint_becomes_a_bundle(tmp_path: Path) -> None:
+    """Plan without weights, build, open, load, run: nothing but the family's name tells it from a dual encoder."""
+    (tmp_path / "smolvlm").mkdir()
+    tiny.smolvlm(tmp_path / "smolvlm")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    job = prepare(tmp_path / "recipe.toml", "x86-64-avx2")
+    assert job.geometry.flop > 1e6
+    assert any("float32" in line for line in pipeline.plan(job).lines())
+    bundle = open_bundle(
+        pipeline.build(job, tmp_path / "out", now=datetime(2026, 11, 23, tzinfo=UTC), say=lambda _: None)
+    )
+    manifest = bundle.manifest
+    assert manifest.source.family == "smolvlm"
+    assert [fault.id for fault in manifest.faults] == ["scratch", "lens"]
+    floats = next(one for one in manifest.proof.candidates if one.scheme == "float32")
+    assert floats.parity.max_abs < 1e-4
+    assert floats.parity.flips == 0
+    engine = Engine.load(bundle.graph, manifest.execution, input_name=manifest.input.name, output_name=manifest.output)
+    assert engine.run(np.zeros((1, 64, 64, 3), np.uint8)).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (tiny.smolvlm, "smolvlm"), (tiny.gemma3, "gemma3"), (tiny.qwen3_vl, "qwen3-vl"), (tiny.qwen35, "qwen3-5"), (tiny.mistral3, "mistral3"),
+    ],
+)  # fmt: skip
+def test_the_toolchain_knows_the_family(make: Callable[[Path], Path], name: str, tmp_path: Path) -> None:
+    """Each family's public layout is recognised from its files, by exactly one family, and its size estimated from headers alone."""
+    checkpoint, family = inspect(make(tmp_path))
+    assert family.name == name
+    assert [one.name for one in FAMILIES if one.matches(checkpoint)] == [name]
+    geometry = family.geometry(checkpoint, 8)
+    assert 0 < geometry.matmul_parameters < checkpoint.parameters
+    assert geometry.flop > family.geometry(checkpoint, 1).flop
