@@ -20,7 +20,11 @@ LOADED = "import sys; {statement}; print(*sorted(name for name in sys.modules if
 def loaded_after(statement: str) -> list[str]:
     """Heavy modules in `sys.modules` of a fresh interpreter after a statement."""
     done = subprocess.run(
-        [sys.executable, "-c", LOADED.format(statement=statement, heavy=HEAVY)], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", LOADED.format(statement=statement, heavy=HEAVY)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     return done.stdout.split()
 
