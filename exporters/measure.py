@@ -6,7 +6,7 @@ Run as ``python -m exporters.measure < job.json > result.json``: a fresh process
 from __future__ import annotations
 
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -91,6 +91,12 @@ def distribution(samples_ms: Sequence[float], scope: str, machine: str) -> Laten
     )
 
 
+def peak_rss_mib(status: str) -> float:
+    """Peak resident memory from the text of /proc/self/status, MiB (getrusage would report the parent's before exec)."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return round(int(found.group(1)) / KIB_PER_MIB, 1) if found else 0.0
+
+
 def _run(job: Job) -> Timing:
     stage = Preprocessor(job.input)
     encoded = job.picture.read_bytes()
@@ -112,7 +118,7 @@ def _run(job: Job) -> Timing:
     return Timing(
         infer=tuple(distribution(samples, "infer", machine) for samples in infer),
         frame=tuple(distribution(samples, "frame", machine) for samples in frame),
-        peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB, 1),
+        peak_rss_mib=peak_rss_mib(Path("/proc/self/status").read_text(encoding="ascii")),
     )
 
 

@@ -163,9 +163,9 @@ def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module
 
     fit = album.part("fit")
     step("head", f"features of {int(fit.sum())} images")
-    features = model.features(album.frames[fit], job.recipe.head.layers)
+    views = [model.features(head.flipped(album.frames[fit], axes), job.recipe.head.layers) for axes in head.FLIPS]
     return head.fit(
-        features,
+        views,
         album.labels[fit],
         None if album.masks is None else album.masks[fit],
         job.recipe.head,
@@ -238,7 +238,8 @@ def _processor_note(job: Job, model: Model, compiled: Compiled, album: Album, fo
     ours = compiled.scale.scores(compiled.reference[some])
     difference = np.abs(theirs - ours)
     levels = np.abs(pixels - model.normalise(album.frames[some])).mean() * float(np.mean(job.pixels.std)) * 255
-    return (
+    note = (
         f"The daemon's preprocessing against the checkpoint's own image processor ({count} images, float32): pixels differ by "
-        f"{levels:.2f}/255 on average, scores by {difference.mean():.4f} on average and {difference.max():.4f} at most.",
+        f"{levels:.2f}/255 on average, scores by {difference.mean():.4f} on average and {difference.max():.4f} at most."
     )
+    return (note,)

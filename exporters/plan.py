@@ -14,7 +14,7 @@ MIB = 2**20
 TOOLCHAIN_MIB = 900.0
 TOOLCHAIN_SECONDS = 20.0
 WEIGHT_COPIES = 4.0  # checkpoint, traced program, ONNX message, and the quantizer's copy, float32 each
-GRAPH_BYTES = 120_000  # nodes and names of a graph
+GRAPH_BYTES = 40_000  # nodes and names of a graph
 ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
 SCORED_PASSES = 1.0  # of every scheme over every image
 

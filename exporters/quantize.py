@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from edge.errors import ExportError
 
 PRODUCTS = ["MatMul", "Gemm"]  # the patch embedding stays float: it sees raw pixels, and is a thousandth of the work
-SMALL = 16_384  # weights; a product with fewer gains nothing, and the last one decides the score
+SMALL = 4096  # weights; a product with fewer gains nothing
+HEAD = "evidence.head."  # the last products decide the score: a rounding there is a verdict
 
 
 def available_providers() -> list[str]:
@@ -71,8 +73,9 @@ def quantize(
         before = root.level
         root.setLevel(logging.ERROR)  # the quantizer logs advice that has been followed
         try:
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            common["nodes_to_exclude"] = small_products(onnx.load(prepared))
+            # No graph optimisation here: it would wrap every product into reshapes that cost more than they save.
+            quant_pre_process(source, prepared, skip_symbolic_shape=True, skip_optimization=True)
+            common["nodes_to_exclude"] = kept_float(onnx.load(prepared))
             if scheme == "dynamic-int8":
                 quantize_dynamic(prepared, target, **common)
             elif scheme == "static-int8":
@@ -89,11 +92,21 @@ def quantize(
     return target
 
 
-def small_products(model: onnx.ModelProto) -> list[str]:
-    """Names of products whose constant is small - among them the score's last product, where a rounding is a verdict."""
-    sizes = {item.name: int(np.prod(item.dims)) for item in model.graph.initializer}
-    return [
+def kept_float(model: onnx.ModelProto) -> list[str]:
+    """Names of products that stay float32: the head's, those too small to gain, and batched ones, which no int8 kernel takes per channel."""
+    shapes = {item.name: tuple(item.dims) for item in model.graph.initializer}
+
+    def keep(name: str) -> bool:
+        return (
+            name.startswith(HEAD)
+            or (len(shapes[name]) > 1 and math.prod(shapes[name]) < SMALL)
+            or len(shapes[name]) > 2
+        )
+
+    found = [
         node.name
         for node in model.graph.node
-        if node.op_type in PRODUCTS and any(0 < sizes.get(name, 0) < SMALL for name in node.input)
+        if node.op_type in PRODUCTS and any(keep(name) for name in node.input if name in shapes)
     ]
+    # The quantizer turns Gemm into MatMul under a new name before it looks at this list.
+    return [*found, *(f"{name}_MatMul" for name in found)]

@@ -37,12 +37,18 @@ def recheck(path: Path, clock: Callable[[], int]) -> list[str]:
     parity = manifest.proof.parity
     return [
         *lines,
-        f"golden inputs: {result.golden_inputs}, scores within {result.golden_max_abs:.5f} of the proof "
-        f"(allowed {manifest.proof.golden_tolerance:g})",
-        f"parity at export: {parity.flips} of {parity.verdicts} verdicts differ from the float checkpoint on {parity.images} images, "
-        f"mean score difference {parity.mean_abs:.5f}",
-        f"picture to scores here: p50 {result.frame_p50_ms:.2f} ms, p99 {result.frame_p99_ms:.2f} ms (graph alone p50 "
-        f"{result.infer_p50_ms:.2f} ms); budget {manifest.target.budget_ms:g} ms; {facts.name}",
+        (
+            f"golden inputs: {result.golden_inputs}, scores within {result.golden_max_abs:.5f} of the proof "
+            f"(allowed {manifest.proof.golden_tolerance:g})"
+        ),
+        (
+            f"parity at export: {parity.flips} of {parity.verdicts} verdicts differ from the float checkpoint on "
+            f"{parity.images} images, mean score difference {parity.mean_abs:.5f}"
+        ),
+        (
+            f"picture to scores here: p50 {result.frame_p50_ms:.2f} ms, p99 {result.frame_p99_ms:.2f} ms (graph alone p50 "
+            f"{result.infer_p50_ms:.2f} ms); budget {manifest.target.budget_ms:g} ms; {facts.name}"
+        ),
         *(
             f"{fault.id}: {'armed' if fault.armed else 'not armed'}, threshold {fault.threshold:.3f}"
             for fault in manifest.faults

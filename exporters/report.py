@@ -69,7 +69,7 @@ def markdown(found: Findings) -> bytes:
                 for x in found.proof.latency
             ],
         ),
-        f"Peak memory of the measuring process: {found.proof.peak_rss_mib:.0f} MiB. "
+        f"Peak memory of the measuring process: {found.proof.peak_rss_mib:.0f} MiB.\n",
         f"Proven on the target board: {'yes' if found.proof.proven_on_target else 'no, latency is only indicative'}.\n",
     ]
     return "\n".join(parts).encode()

@@ -137,11 +137,11 @@ def pick_golden(scores: NDArray[np.float32], labels: NDArray[np.bool_], count: i
     """
     first = int(np.abs(scores - scores.mean(axis=0)).sum(axis=1).argmin())
     taken = [first]
-    faulty = labels.any(axis=1)
+    faulty: NDArray[np.bool_] = np.asarray(labels.any(axis=1), np.bool_)
     while len(taken) < min(count, len(scores)):
         distance = np.min([np.abs(scores - scores[index]).sum(axis=1) for index in taken], axis=0)
         distance[taken] = -1.0
-        other: NDArray[np.bool_] = np.not_equal(faulty, faulty[taken[-1]])
+        other = np.asarray(faulty != faulty[taken[-1]], np.bool_)
         other[taken] = False
         pool = np.flatnonzero(other) if other.any() else np.arange(len(scores))
         taken.append(int(pool[distance[pool].argmax()]))

@@ -87,7 +87,7 @@ class DualEncoder:
             checkpoint=checkpoint,
             spec=self.pixels(checkpoint),
             patch=self._patch(checkpoint),
-            model=model.eval().requires_grad_(False),
+            model=model.eval().requires_grad_(requires_grad=False),
             tokenizer=tokenizer,
         )
 

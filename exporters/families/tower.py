@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ class Tower(nn.Module):
         self.class_token = getattr(vision.embeddings, "class_embedding", None)
         self.pre_norm = getattr(vision, "pre_layrnorm", None)  # transformers' own spelling
         self.post_norm = vision.post_layernorm
-        self.pool = getattr(vision, "head", None)
+        pool = getattr(vision, "head", None)
+        self.pool = None if pool is None else ProbePool(pool)
         self.projection = getattr(model, "visual_projection", None)
         self.positions = nn.Buffer(_positions(vision.embeddings, spec, patch))
 
@@ -57,6 +59,39 @@ class Tower(nn.Module):
             return pooled
         pooled = self.post_norm(state[:, 0])
         return pooled if self.projection is None else self.projection(pooled)
+
+
+class ProbePool(nn.Module):
+    """SigLIP's attention pooling, with its one constant query multiplied into the key and value weights.
+
+    With a constant query q, head h scores token x by q_h . (K_h x) = (K_h' q_h) . x - one vector per head instead of a matrix - and the
+    weighted sum may be taken before the value matrix instead of after it. Exact, and per frame 2 T D D products become 2 T D heads.
+    The keys' bias adds the same to every token of a head, which softmax ignores.
+    """
+
+    def __init__(self, pool: Any) -> None:  # noqa: ANN401 - transformers' untyped module
+        super().__init__()
+        attention = pool.attention
+        width, self.heads = attention.embed_dim, attention.num_heads
+        query_w, key_w, value_w = attention.in_proj_weight.detach().double().split(width)
+        query_b, _, value_b = attention.in_proj_bias.detach().double().split(width)
+        query = (pool.probe.detach().double()[0, 0] @ query_w.T + query_b).reshape(self.heads, -1)
+        keys = torch.einsum("hd,hde->eh", query, key_w.reshape(self.heads, -1, width)) / math.sqrt(query.shape[1])
+        self.keys = nn.Buffer(keys.float())  # [E, heads]
+        self.values = nn.Buffer(value_w.reshape(self.heads, -1, width).transpose(1, 2).float())  # [heads, E, E / heads]
+        self.value_bias = nn.Buffer(value_b.float())
+        self.out = attention.out_proj
+        self.norm = pool.layernorm
+        self.mlp = pool.mlp
+
+    def forward(self, state: Tensor) -> Tensor:
+        """Tokens [B, T, E] -> pooled [B, E]."""
+        weights = (state @ self.keys).transpose(1, 2).softmax(dim=-1)  # [B, heads, T]
+        seen = weights @ state  # [B, heads, E]
+        values = (seen[:, :, None] @ self.values).flatten(1) + self.value_bias
+        mixed: Tensor = self.out(values)
+        pooled: Tensor = mixed + self.mlp(self.norm(mixed))
+        return pooled
 
 
 class WordsHead(nn.Module):

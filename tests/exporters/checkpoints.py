@@ -8,18 +8,32 @@ from typing import Any
 
 SIDE = 32  # px
 PATCH = 8
-WORDS = "a the part with no crack cracked surface dent flawless smooth deep dark broken normal steel scratch rust clean hole".split()
+WORDS = [
+    "a",
+    "the",
+    "part",
+    "no",
+    "crack",
+    "cracked",
+    "surface",
+    "dent",
+    "flawless",
+    "smooth",
+    "deep",
+    "normal",
+    "steel",
+]
 
 TEXT = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "max_position_embeddings": 16,
 }
 VISION = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "patch_size": PATCH,

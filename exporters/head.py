@@ -1,0 +1,153 @@
+"""A small head is fitted on the checkpoint's frozen patch features, and becomes part of the same graph.
+
+Each patch is judged by a two-layer network that sees its features at several depths, and how they differ from the picture's mean; an image's
+evidence is the soft maximum over its patches, so it learns from picture labels alone (multiple instances), and from masks where there are any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from exporters.recipe import Head
+
+BATCH = 32  # pictures per step
+DROPOUT = 0.3
+LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.05
+COVERED = 0.05  # share of a patch that the mask must cover to make it a fault patch
+RARE_WEIGHT_MAX = 10.0  # a rare fault weighs more, but not without limit
+FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))  # axes of the patch grid; surfaces have no up or down
+
+
+class PatchHead(nn.Module):
+    """Pooled [B, D] and patch features [B, T, E] per depth -> evidence [B, K]."""
+
+    def __init__(
+        self, *, depths: Sequence[float], widths: Sequence[int], pooled: int, hidden: int, faults: int
+    ) -> None:
+        super().__init__()
+        self.depths = tuple(depths)
+        width = sum(widths)
+        self.mean = nn.Buffer(torch.zeros(width))
+        self.inverse_std = nn.Buffer(torch.ones(width))
+        self.first = nn.Linear(2 * width, hidden)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.last = nn.Linear(hidden, faults)
+        self.scale = nn.Parameter(torch.ones(faults))
+        self.whole = nn.Linear(pooled, faults)
+        nn.init.constant_(self.last.bias, -3.0)  # most patches are in order
+        nn.init.zeros_(self.whole.weight)
+
+    def patches(self, *layers: Tensor) -> Tensor:
+        """Patch features per depth -> evidence of each patch [B, T, K]."""
+        seen = (torch.cat(layers, dim=-1) - self.mean) * self.inverse_std
+        seen = torch.cat([seen, seen - seen.mean(dim=1, keepdim=True)], dim=-1)
+        judged: Tensor = self.last(self.dropout(nn.functional.gelu(self.first(seen))))
+        return judged
+
+    def combine(self, pooled: Tensor, judged: Tensor) -> Tensor:
+        """Soft maximum over patches, plus what the whole picture's embedding says."""
+        evidence: Tensor = torch.logsumexp(judged, dim=1) * self.scale + self.whole(pooled)
+        return evidence
+
+    def forward(self, pooled: Tensor, *layers: Tensor) -> Tensor:
+        """See the class."""
+        return self.combine(pooled, self.patches(*layers))
+
+
+def fit(
+    views: Sequence[Sequence[Tensor]],
+    labels: NDArray[np.bool_],
+    masks: NDArray[np.uint8] | None,
+    rule: Head,
+    *,
+    say: Callable[[str], None],
+) -> PatchHead:
+    """Fit a head on some pictures, seen under each of `FLIPS`.
+
+    Args:
+        views: per flip, features as `Model.features` gives them: pooled [n, D], then patches [n, T, E] per depth.
+        labels: bool [n, K].
+        masks: uint8 [n, H, W], 255 where the fault is, or None.
+        rule: the recipe's head section.
+        say: takes a line of progress now and then.
+    """
+    torch.manual_seed(rule.seed)
+    pooled, *layers = views[0]
+    head = PatchHead(
+        depths=rule.layers,
+        widths=[layer.shape[-1] for layer in layers],
+        pooled=pooled.shape[-1],
+        hidden=rule.hidden,
+        faults=labels.shape[1],
+    )
+    flat = torch.cat([layer.float().flatten(0, 1) for layer in layers], dim=-1)
+    head.mean.copy_(flat.mean(dim=0))
+    head.inverse_std.copy_(1.0 / (flat.std(dim=0) + 1e-4))
+    wanted = torch.from_numpy(labels.astype(np.float32))
+    covered = None if masks is None else _coverage(masks, layers[0].shape[1])
+    _train(head, views, wanted, covered, rule=rule, say=say)
+    return head.eval().requires_grad_(requires_grad=False)
+
+
+def flipped(frames: NDArray[np.uint8], axes: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Frames [N, H, W, 3] mirrored along rows (0) and columns (1)."""
+    return np.ascontiguousarray(np.flip(frames, tuple(1 + axis for axis in axes)))
+
+
+def _train(
+    head: PatchHead,
+    views: Sequence[Sequence[Tensor]],
+    wanted: Tensor,
+    covered: Tensor | None,
+    *,
+    rule: Head,
+    say: Callable[[str], None],
+) -> None:
+    count = len(wanted)
+    rare = ((count - wanted.sum(0)) / wanted.sum(0).clamp(min=1)).clamp(max=RARE_WEIGHT_MAX)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = rule.epochs * math.ceil(count / BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    head.train()
+    for epoch in range(rule.epochs):
+        total = 0.0
+        order = torch.randperm(count)
+        for start in range(0, count, BATCH):
+            rows = order[start : start + BATCH]
+            axes = int(torch.randint(len(views), ()))
+            pooled, *layers = (part[rows].float() for part in views[axes])
+            judged = head.patches(*layers)
+            evidence = head.combine(pooled, judged)
+            loss = nn.functional.binary_cross_entropy_with_logits(evidence, wanted[rows], pos_weight=rare)
+            if covered is not None:
+                loss = loss + _patch_loss(judged, wanted[rows], covered[rows], FLIPS[axes])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach()) * len(rows)
+        if epoch % 5 == 4 or epoch + 1 == rule.epochs:
+            say(f"pass {epoch + 1} of {rule.epochs}, loss {total / count:.3f}")
+
+
+def _patch_loss(judged: Tensor, wanted: Tensor, covered: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Patches under the mask show the picture's faults, patches clear of it none; patches at its rim are left out."""
+    share = covered.flip([1 + axis for axis in axes]).flatten(1)
+    inside = (share > COVERED).float()
+    target = inside[:, :, None] * wanted[:, None, :]
+    weight = ((share > COVERED) | (share == 0)).float()[:, :, None] * (1 + 4 * target)
+    return nn.functional.binary_cross_entropy_with_logits(judged, target, weight=weight)
+
+
+def _coverage(masks: NDArray[np.uint8], patches: int) -> Tensor:
+    """Share of each patch that the mask covers: [n, side, side]."""
+    side = math.isqrt(patches)
+    inside = torch.from_numpy((masks > 127).astype(np.float32))[:, None]
+    return nn.functional.adaptive_avg_pool2d(inside, side)[:, 0]

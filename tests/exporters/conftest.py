@@ -1,0 +1,105 @@
+"""Tiny checkpoints of every family, a site's pictures, and bundles built from them, each made once per test run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.preprocess import encode_jpeg
+from exporters import pipeline
+from exporters.images import synthetic_frames
+from exporters.job import Job, prepare
+from tests.exporters.checkpoints import make_checkpoint
+
+BOARD = "x86-64-avx2"
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+NORMAL, FAULTY = 90, 24
+RECIPE = """
+name = "toy"
+checkpoint = "../{kind}"
+normal_words = ["a smooth surface", "a normal part"]
+{extra}
+[images]
+normal = ["normal"]
+grouping.pattern = "_(\\\\d+)_"
+[tolerance]
+timing_runs = 12
+timing_seconds = 3.0
+false_alarm_bound = 0.05
+[[faults]]
+id = "crack"
+title = "Crack"
+words = ["a crack", "a cracked part"]
+images = ["crack/*.jpg"]
+[[faults]]
+id = "dent"
+title = "Dent"
+words = ["a dent", "a deep dent"]
+"""
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for checkpoints and sites."""
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.fixture(scope="session")
+def siglip(workshop: Path) -> Path:
+    """A tiny SigLIP checkpoint."""
+    return make_checkpoint("siglip", workshop / "siglip")
+
+
+@pytest.fixture(scope="session")
+def siglip2(workshop: Path) -> Path:
+    """A tiny SigLIP 2 (NaFlex) checkpoint."""
+    return make_checkpoint("siglip2", workshop / "siglip2")
+
+
+@pytest.fixture(scope="session")
+def clip(workshop: Path) -> Path:
+    """A tiny CLIP checkpoint."""
+    return make_checkpoint("clip", workshop / "clip")
+
+
+@pytest.fixture(scope="session")
+def site(workshop: Path) -> Path:
+    """A site's folder: 90 normal pictures in groups of three, 24 with a dark bar."""
+    folder = workshop / "site"
+    for kind, count, seed in (("normal", NORMAL, 1), ("crack", FAULTY, 2)):
+        (folder / kind).mkdir(parents=True)
+        frames = synthetic_frames(count, 64, 80, seed)
+        if kind == "crack":
+            frames[:, 24:36, 8:72] = 0
+        for index, frame in enumerate(frames):
+            (folder / kind / f"{kind}_{index // 3}_{index}.jpg").write_bytes(encode_jpeg(np.asarray(frame)))
+    return folder
+
+
+def job_for(site: Path, kind: str, extra: str = "") -> Job:
+    """A job on the site's pictures with one of the checkpoints; ``extra`` is added to the recipe's top."""
+    file = site / f"{kind}-{abs(hash(extra))}.toml"
+    file.write_text(RECIPE.format(kind=kind, extra=extra))
+    return prepare(file, BOARD)
+
+
+@pytest.fixture(scope="session")
+def words_bundle(site: Path, siglip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the words alone."""
+    said: list[str] = []
+    return pipeline.build(job_for(site, siglip.name), tmp_path_factory.mktemp("words"), now=NOW, say=said.append)
+
+
+@pytest.fixture(scope="session")
+def fitted_bundle(site: Path, siglip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a fitted head."""
+    extra = (
+        'head = { kind = "fitted", epochs = 12, hidden = 16 }\nquantization = { schemes = ["float32"], threads = [1] }'
+    )
+    said: list[str] = []
+    return pipeline.build(
+        job_for(site, siglip.name, extra), tmp_path_factory.mktemp("fitted"), now=NOW, say=said.append
+    )

@@ -1,0 +1,108 @@
+"""Thresholds hold their false-alarm bound, or the fault is not armed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exporters import calibrate
+
+
+def test_bound_holds_on_new_frames() -> None:
+    """Over many draws, new normal frames reach the threshold no oftener than the bound, and not far less."""
+    random = np.random.default_rng(0)
+    shares = []
+    for _ in range(400):
+        scores = random.beta(2, 8, 119).astype(np.float32)
+        threshold = calibrate.conformal_threshold(scores, 0.05)
+        assert threshold is not None
+        shares.append((random.beta(2, 8, 500).astype(np.float32) >= threshold).mean())
+    assert 0.03 < np.mean(shares) <= 0.0505
+
+
+@pytest.mark.parametrize(("bound", "needed"), [(0.5, 1), (0.05, 19), (0.02, 49), (0.01, 99)])
+def test_too_few_images_give_no_threshold(bound: float, needed: int) -> None:
+    """A bound needs at least 1 / bound - 1 normal images; one fewer is refused."""
+    assert calibrate.images_needed(bound) == needed
+    scores = np.linspace(0.1, 0.4, needed, dtype=np.float32)
+    assert calibrate.conformal_threshold(scores, bound) is not None
+    assert calibrate.conformal_threshold(scores[1:], bound) is None
+
+
+def _limit(normal: int, wanted: float | None = None) -> calibrate.Limit:
+    scores = np.linspace(0.1, 0.4, normal, dtype=np.float32)
+    return calibrate.limit_for(
+        calibrate_normal=scores,
+        test_normal=np.array([0.2, 0.9], np.float32),
+        test_fault=np.array([0.8, 0.95], np.float32),
+        bound=0.05,
+        noise=0.01,
+        wanted=wanted,
+        groups=7,
+        images_sha256="0" * 64,
+    )
+
+
+def test_a_calibrated_fault_is_armed_with_its_evidence() -> None:
+    """Evidence is measured on the images that did not choose the threshold."""
+    limit = _limit(40)
+    assert limit.armed
+    assert limit.calibration is not None
+    assert limit.calibration.false_alarm_measured == 0.5
+    assert limit.calibration.detection_measured == 1.0
+    assert limit.calibration.auroc == 0.75
+    assert limit.release < limit.threshold
+
+
+def test_too_few_normals_refuse_to_arm_and_say_how_many() -> None:
+    """The reason names the number of images that would do."""
+    limit = _limit(10)
+    assert not limit.armed
+    assert limit.reason is not None
+    assert "at least 19" in limit.reason
+
+
+def test_no_site_images_never_arm() -> None:
+    """Without images the threshold comes from the words, and there is no evidence."""
+    limit = _limit(0)
+    assert not limit.armed
+    assert limit.calibration is None
+    assert limit.threshold == calibrate.TEXT_THRESHOLD
+
+
+def test_a_demanded_threshold_that_breaks_the_bound_is_not_armed() -> None:
+    """The recipe may raise a threshold, not quietly break its own bound."""
+    assert _limit(40, wanted=0.6).armed
+    lower = _limit(40, wanted=0.2)
+    assert not lower.armed
+    assert lower.threshold == 0.2
+
+
+def test_scale_puts_normal_frames_low_and_the_limit_in_the_middle() -> None:
+    """The median normal frame scores 0.1 and the bound's limit 0.5, whatever the evidence's unit."""
+    evidence = np.random.default_rng(1).normal(300.0, 25.0, 200).astype(np.float32)
+    gain, bias = calibrate.fit_scale(evidence, 0.05)
+    score = 1 / (1 + np.exp(-(gain * evidence.astype(np.float64) + bias)))
+    assert np.median(score) == pytest.approx(0.1, abs=0.005)
+    assert calibrate.conformal_limit(score.astype(np.float32), 0.05) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_constant_evidence_has_a_finite_scale() -> None:
+    """A checkpoint that says the same of every frame gives dull scores, not infinite ones."""
+    gain, bias = calibrate.fit_scale(np.full(50, 2.0, np.float32), 0.05)
+    assert np.isfinite([gain, bias]).all()
+
+
+def test_auroc_counts_ties_half() -> None:
+    """Equal scores are a coin toss; without one kind there is no figure."""
+    same = np.array([0.5, 0.5], np.float32)
+    assert calibrate.auroc(same, same) == 0.5
+    assert calibrate.auroc(np.array([1.0], np.float32), same) == 1.0
+    assert calibrate.auroc(same[:0], same) is None
+
+
+def test_release_stands_below_the_threshold_by_the_noise() -> None:
+    """Hysteresis is the score's own noise, at least a little, and never below zero."""
+    assert calibrate.release_below(0.5, 0.1) == pytest.approx(0.4)
+    assert calibrate.release_below(0.5, 0.0) == pytest.approx(0.48)
+    assert calibrate.release_below(0.05, 0.3) == 0.0

@@ -1,0 +1,73 @@
+"""A bundle appears whole or not at all, and versions only rise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.bundle import MANIFEST, open_bundle
+from edge.errors import ExportError
+from exporters import pack
+
+
+def _parts(bundle: Path) -> tuple[dict[str, bytes | Path], dict[str, Any]]:
+    """What a bundle was packed from."""
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    files: dict[str, bytes | Path] = {entry["path"]: bundle / entry["path"] for entry in manifest.pop("files")}
+    return files, manifest
+
+
+def test_packing_again_gives_the_same_files(words_bundle: Path, tmp_path: Path) -> None:
+    """What is packed opens as a bundle with the same graph, and no temporary folder is left."""
+    files, manifest = _parts(words_bundle)
+    packed = pack.pack(tmp_path, "again", files, manifest)
+    assert open_bundle(packed).manifest.files == open_bundle(words_bundle).manifest.files
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
+
+
+def test_an_interrupted_pack_leaves_no_bundle(
+    words_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the last file is copied, nothing is left behind - not even a part."""
+    files, manifest = _parts(words_bundle)
+    copied: list[str] = []
+
+    def stop(source: Path, target: Path) -> None:
+        copied.append(str(target))
+        if len(copied) == 3:
+            raise KeyboardInterrupt
+        shutil.copy(source, target)
+
+    monkeypatch.setattr(pack.shutil, "copyfile", stop)
+    with pytest.raises(KeyboardInterrupt):
+        pack.pack(tmp_path, "stopped", files, manifest)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_open_is_not_renamed(words_bundle: Path, tmp_path: Path) -> None:
+    """A manifest that the daemon would refuse never becomes a bundle."""
+    files, manifest = _parts(words_bundle)
+    with pytest.raises(ExportError, match="does not open"):
+        pack.pack(tmp_path, "bad", files | {"bad name.txt": b"x"}, manifest)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_bundle_is_never_overwritten(words_bundle: Path) -> None:
+    """The one before stays."""
+    files, manifest = _parts(words_bundle)
+    with pytest.raises(ExportError, match="exists"):
+        pack.pack(words_bundle.parent, words_bundle.name, files, manifest)
+
+
+def test_versions_rise(words_bundle: Path) -> None:
+    """The next version is one more; the recipe may jump ahead but not stand still, and other names do not count."""
+    out = words_bundle.parent
+    assert pack.next_version(out, "toy", None) == 2
+    assert pack.next_version(out, "toy", 7) == 7
+    assert pack.next_version(out, "other", None) == 1
+    with pytest.raises(ExportError, match="version = 2"):
+        pack.next_version(out, "toy", 1)
