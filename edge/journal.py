@@ -21,7 +21,7 @@ from edge.outbox import Caps, Changes, Entry, Key, Outbox
 from edge.store import DamagedError, Found, Kept, Row, StorageError, StorageFullError, Store, put_aside, rescue
 from edge.topics import ALARM, EVENT
 
-HOLD_NS = 250_000_000  # a disk that does not answer for so long no longer holds an alarm back
+HOLD_NS = 1_000_000_000  # a disk that does not answer for so long no longer holds an alarm back
 RETRY_NS = 5_000_000_000  # between attempts to get a lost disk back
 MARK_NS = 1_000_000_000  # confirmations are written with the next event, or after so long: losing one costs a duplicate
 IDLE_S = 0.2

@@ -421,7 +421,7 @@ class HangingDisk:
 
 
 def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path) -> None:
-    """After a quarter of a second alarms are told without it, in order; when it answers again, everything is written."""
+    """After a second alarms are told without it, in order; when it answers again, everything is written."""
     sent: list[Outgoing] = []
     journal = Journal(
         tmp_path,
