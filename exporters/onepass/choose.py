@@ -5,17 +5,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.bundle import Execution
+from edge.infer import Engine
+from exporters.families.base import Question
 from exporters.onepass.generative import Form
 
 if TYPE_CHECKING:
     from exporters.onepass.generative import GenerativeModel
-    from exporters.onepass.prompts import Prompts
 
 ROUNDS = 7
 
@@ -34,34 +36,37 @@ def fastest(times_ms: Mapping[Form, Sequence[float]]) -> Choice:
     return Choice(min(medians, key=lambda form: medians[form]), medians)
 
 
-def choose_form(model: GenerativeModel, prompts: Prompts, *, threads: int = 1, rounds: int = ROUNDS) -> Choice:
-    """Export every form that the family allows, run them in turns, and compare.
+def choose_form(
+    model: GenerativeModel, questions: Sequence[Question], *, threads: int = 1, rounds: int = ROUNDS
+) -> Choice:
+    """Export every form that the family allows, run them in turns in the daemon's engine, and compare.
 
     Args:
         model: the loaded checkpoint.
-        prompts: the questions; their number decides which form wins.
+        questions: their number decides which form wins.
         threads: threads inside one operator.
         rounds: timed runs of each.
     """
-    import onnxruntime as ort  # noqa: PLC0415 - times the float graph before any bundle exists
+    from exporters.export import INPUT, OUTPUT, export  # noqa: PLC0415 - imports torch
+    from exporters.specialise import plain_scale, specialise  # noqa: PLC0415 - imports torch
 
-    from exporters.export import export  # noqa: PLC0415 - imports torch
-
-    forms = model.family.forms
     spec = model.family.pixels(model.checkpoint)
     frame = np.zeros((1, spec.height, spec.width, 3), dtype=np.uint8)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
     with tempfile.TemporaryDirectory(prefix="forms-") as folder:
-        sessions = {}
-        for form in forms:
-            graph = export(model.one_pass(prompts, form), spec.height, spec.width, Path(folder) / f"{form}.onnx")
-            sessions[form] = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-        times: dict[Form, list[float]] = {form: [] for form in forms}
+        engines: dict[Form, Engine] = {}
+        for form in model.family.forms:
+            formed = replace(model, family=replace(model.family, form=form))
+            module = specialise(formed.graph(questions, None), plain_scale(len(questions)))
+            graph = export(module, spec.height, spec.width, Path(folder) / f"{form}.onnx")
+            execution = Execution(
+                graph=graph.name, provider="CPUExecutionProvider", intra_op_threads=threads, scheme="float32"
+            )
+            engines[form] = Engine.load(graph, execution, input_name=INPUT, output_name=OUTPUT)
+        times: dict[Form, list[float]] = {form: [] for form in engines}
         for turn in range(rounds + 1):
-            for form, session in sessions.items():
+            for form, engine in engines.items():
                 start = time.perf_counter()
-                session.run(None, {"frame": frame})
+                engine.run(frame)
                 if turn:  # the first round warms up
                     times[form].append((time.perf_counter() - start) * 1e3)
     return fastest(times)
