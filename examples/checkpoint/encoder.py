@@ -22,7 +22,7 @@ class Encoder:
         self.model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._length = self.model.config.text_config.max_position_embeddings
-        self.scale = float(self.model.logit_scale.exp())
+        self.scale = self.model.logit_scale.exp().item()
 
     def texts(self, prompts: list[str]) -> Floats:
         """Embeddings (n, width) of prompts."""

@@ -55,12 +55,19 @@ class Trainee(nn.Module):
     def see(self, pixels: Tensor, kept: Tensor | None = None) -> Seen:
         """Pictures float (n, 3, size, size) in -1..1; ``kept`` int64 (n, k) names the patches to look at, None means all."""
         tower = self.siglip.vision_model
-        hidden = tower.embeddings(pixels)
-        if kept is not None:
-            hidden = hidden.gather(1, kept[..., None].expand(-1, -1, hidden.shape[-1]))
+        hidden = tower.embeddings(pixels) if kept is None else self._embedded(pixels, kept)
         hidden = tower.post_layernorm(tower.encoder(inputs_embeds=hidden).last_hidden_state)
         pooled = tower.head(hidden)
         return Seen(pooled, hidden, self.concept_head(pooled), self.patch_head(hidden), self.cell_head(hidden))
+
+    def _embedded(self, pixels: Tensor, kept: Tensor) -> Tensor:
+        """What the tower's embeddings say of the kept patches (n, k, width), without computing the others."""
+        patches = nn.functional.unfold(pixels, PATCH_SIZE, stride=PATCH_SIZE).transpose(1, 2)
+        patches = patches.gather(1, kept[..., None].expand(-1, -1, patches.shape[-1]))
+        embeddings = self.siglip.vision_model.embeddings
+        projection = embeddings.patch_embedding
+        embedded: Tensor = nn.functional.linear(patches, projection.weight.flatten(1), projection.bias)
+        return embedded + embeddings.position_embedding(kept)
 
     def read(self, tokens: Tensor) -> Tensor:
         """Text embeddings (n, width) of token ids int64 (n, LENGTH), every text padded to full length as SigLIP expects."""

@@ -25,7 +25,10 @@ def orthogonalised(matrix: Tensor, steps: int = 4) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised, scaled to the root mean square of an AdamW update, with decoupled weight decay."""
+    """Momentum whose update is orthogonalised, with decoupled weight decay.
+
+    Updates are 2.5 times the root mean square that AdamW's would have: a spectral step near 0.015 at the usual rate, as short Muon runs take.
+    """
 
     def __init__(
         self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.05
@@ -46,7 +49,7 @@ class Muon(torch.optim.Optimizer):
                 momentum.mul_(group["momentum"]).add_(parameter.grad)
                 update = orthogonalised(parameter.grad.add(momentum, alpha=group["momentum"]))
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * 0.2 * max(parameter.shape) ** 0.5)
+                parameter.add_(update, alpha=-group["lr"] * 0.5 * max(parameter.shape) ** 0.5)
 
 
 def optimisers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
