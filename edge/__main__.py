@@ -1,4 +1,4 @@
-"""`edge-daemon`: parse the command line, and run, check or measure.
+"""`edge-daemon`: parse the command line, and run, check, measure, or talk to a daemon that runs.
 
 Imports happen inside the commands, so that `--help` answers at once.
 """
@@ -6,22 +6,40 @@ Imports happen inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.errors import BundleError, ConfigError, EdgeError
 
+if TYPE_CHECKING:
+    from edge.client import Client
+
+CLIENT_VERBS = {  # verb: what it does, whether it is about one alarm
+    "ack": ("acknowledge an alarm", True),
+    "reset": ("release a latched alarm whose condition is gone", True),
+    "shelve": ("hide an alarm for a while", True),
+    "unshelve": ("show a shelved alarm again", True),
+    "out_of_service": ("take an alarm out of service, for maintenance", True),
+    "in_service": ("put an alarm back into service", True),
+    "suppress": ("suppress an alarm by design", True),
+    "unsuppress": ("end the suppression by design", True),
+    "rebirth": ("have the daemon say its state, alarms and flags again", False),
+    "replay": ("have the daemon say the journal's window again, as history", False),
+}
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BUNDLE = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 fine, 1 failed, 2 the configuration is wrong, 3 the bundle may not go live."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=options.log.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    level = options.log or ("warning" if options.command in {_alarms, _command} else "info")
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -42,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Flags faults on camera frames and sensor messages from MQTT, inside a latency budget.",
     )
     parser.add_argument(
-        "--log", default="info", choices=["debug", "info", "warning", "error"], help="what is logged to standard error"
+        "--log",
+        choices=["debug", "info", "warning", "error"],
+        help="what is logged to standard error; default: info, for the client commands warning",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="watch until stopped")
@@ -62,12 +82,49 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", type=int, help="threads inside one operator; default: as the bundle was measured")
     bench.add_argument("--json", action="store_true", help="print figures as JSON")
     bench.set_defaults(command=_bench)
+    _add_client(commands)
     settings = commands.add_parser("settings", help="print the reference of all settings as Markdown")
     settings.set_defaults(command=_settings)
     schema = commands.add_parser("schema", help="print a JSON Schema")
     schema.add_argument("name", nargs="?", help="a message's schema, e.g. edge.flag/1, or 'bundle'; default: list them")
     schema.set_defaults(command=_schema)
     return parser
+
+
+def _add_client(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands of `edge.client`: see docs/alarm-client.md."""
+    where = argparse.ArgumentParser(add_help=False)
+    node = where.add_argument_group("which daemon, over which broker")
+    node.add_argument("--config", type=Path, help="its site.toml; or else:")
+    node.add_argument("--broker", default="127.0.0.1:1883", metavar="HOST[:PORT]", help="default: %(default)s")
+    node.add_argument("--node", help="its node.id")
+    node.add_argument("--root", default="edge/v1", help="first part of its topics; default: %(default)s")
+    node.add_argument("--username", help="user name at the broker; also over --config")
+    node.add_argument("--password-file", type=Path, help="file holding the password; also over --config")
+    node.add_argument("--ca-file", type=Path, help="authority of the broker's certificate: TLS")
+    node.add_argument("--cert-file", type=Path, help="our certificate (mTLS)")
+    node.add_argument("--key-file", type=Path, help="our key (mTLS)")
+    alarms = commands.add_parser("alarms", parents=[where], help="show the alarms of a running daemon")
+    alarms.add_argument(
+        "--stats", action="store_true", help="also how well the alarm system does, from the next heartbeat"
+    )
+    alarms.add_argument("--json", action="store_true", help="print JSON")
+    alarms.set_defaults(command=_alarms)
+    one = argparse.ArgumentParser(add_help=False)
+    one.add_argument("alarm", metavar="ALARM", help="alarm id, see `alarms`")
+    said = argparse.ArgumentParser(add_help=False)
+    said.add_argument("--user", help="who asks; default: who is logged in")
+    said.add_argument("--reason", default="", help="goes into the journal; needed to shelve and to take out of service")
+    for verb, (about, needs_alarm) in CLIENT_VERBS.items():
+        parents = [where, said, one] if needs_alarm else [where, said]
+        parser = commands.add_parser(verb.replace("_", "-"), parents=parents, help=about)
+        parser.set_defaults(command=_command, verb=verb)
+        if verb == "ack":
+            parser.add_argument("--occurrence", help="occurrence id that is meant; default: the one that is shown now")
+        if verb == "shelve":
+            length = parser.add_mutually_exclusive_group(required=True)
+            length.add_argument("--for", dest="duration", metavar="30m", help="for how long: 90s, 30m, 8h")
+            length.add_argument("--one-shot", action="store_true", help="until the alarm returns")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -133,6 +190,63 @@ def _schema(options: argparse.Namespace) -> int:
         raise ConfigError(f"no schema {options.name!r}; there are {', '.join(schemas)}")
     print(json.dumps(schemas[options.name], indent=1))
     return EXIT_OK
+
+
+def _client(options: argparse.Namespace) -> Client:
+    """The connection that the options ask for."""
+    from edge.client import Client
+    from edge.settings import BrokerSettings, load_site
+
+    given: dict[str, object] = {"username": options.username, "password_file": options.password_file}
+    if options.config is not None:
+        site = load_site(options.config)
+        broker = site.broker.model_copy(update={key: value for key, value in given.items() if value is not None})
+        return Client(broker, site.prefix())
+    if options.node is None:
+        raise ConfigError("say which daemon: --config site.toml, or --node (and --broker, --root)")
+    host, _, port = options.broker.rpartition(":") if ":" in options.broker else (options.broker, "", "1883")
+    if not port.isdigit():
+        raise ConfigError(f"--broker {options.broker}: say HOST or HOST:PORT")
+    if options.ca_file is not None:
+        given["tls"] = {"ca_file": options.ca_file, "cert_file": options.cert_file, "key_file": options.key_file}
+    broker = BrokerSettings.model_validate({"host": host, "port": int(port), "root": options.root} | given)
+    return Client(broker, f"{options.root}/{options.node}")
+
+
+def _alarms(options: argparse.Namespace) -> int:
+    from edge.client import alarm_lines, stats_lines
+
+    with _client(options) as client:
+        state, alarms = client.state(), client.alarms()
+        heartbeat = client.heartbeat() if options.stats else None
+    if options.json:
+        print(json.dumps({"state": state, "alarms": alarms, "heartbeat": heartbeat}, indent=1))
+        return EXIT_OK
+    print("\n".join(alarm_lines(state, alarms)))
+    if heartbeat is not None:
+        print("\n".join(["", *stats_lines(heartbeat)]))
+    return EXIT_OK
+
+
+def _command(options: argparse.Namespace) -> int:
+    from edge.client import outcome_line, parse_duration_s
+    from edge.command import Verb
+
+    verb = Verb(options.verb)
+    duration = getattr(options, "duration", None)
+    duration_s = None if duration is None else parse_duration_s(duration)
+    with _client(options) as client:
+        reply = client.command(
+            verb,
+            user=options.user or getpass.getuser(),
+            comment=options.reason,
+            alarm_id=getattr(options, "alarm", None),
+            occurrence_id=getattr(options, "occurrence", None),
+            duration_s=duration_s,
+            one_shot=getattr(options, "one_shot", False),
+        )
+    print(outcome_line(verb, reply))
+    return EXIT_OK if reply["ok"] else EXIT_FAILED
 
 
 def _log_ready(summary: str) -> None:

@@ -1,0 +1,218 @@
+"""Everything that an operator does can be done from a terminal, and each command says clearly what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks.rig import Daemon, Ear, Sender, site_document
+from edge.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, main
+from edge.client import parse_duration_s
+from edge.errors import ConfigError
+from tests.brokers import MOSQUITTO, Mosquitto, free_port
+from tests.edge.builders import colour_bundle, flat_jpeg
+
+RED, GREY = flat_jpeg(255, 0, 0), flat_jpeg(90, 90, 90)
+ALARM = {
+    "severity": 700,
+    "message": "It is red",
+    "operator_action": "Look",
+    "consequence": "Scrap",
+    "off_delay_ms": 0.0,
+}
+broker_test = [
+    pytest.mark.broker,
+    pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: `apt-get install mosquitto`"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30m", 1800), ("90s", 90), ("8h", 28800), ("1.5 h", 5400), ("2d", 172800)]
+)
+def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
+    """Minutes, hours, seconds, days."""
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "-5m", "0m", "1h30m", "forever"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """With an example of one that is."""
+    with pytest.raises(ConfigError, match="30m"):
+        parse_duration_s(text)
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A daemon with one red alarm that stands, behind a broker."""
+    folder = tmp_path_factory.mktemp("client")
+    target = {"board": "x86-64-avx2", "arch": "x86_64", "isa_required": [], "memory_mib": 64, "budget_ms": 500.0}
+    colour_bundle(folder / "bundle", target=target)
+    broker = Mosquitto(folder).start()
+    site = site_document(folder / "bundle", broker.port)
+    site |= {"faults": [{"id": "red", "camera": "cam1", "alarm": ALARM | {"latching": True}}]}
+    site |= {"cameras": [{"id": "cam1", "stale_after_ms": 600_000.0}]}
+    daemon = Daemon(site, folder).start()
+    ear, sender = Ear(broker.port), Sender(broker.port)
+    sender.knock(ear, RED)
+    yield SimpleNamespace(
+        where=["--broker", f"127.0.0.1:{broker.port}", "--node", "bench"], ear=ear, sender=sender, folder=folder
+    )
+    sender.close()
+    ear.close()
+    daemon.kill()
+    broker.kill()
+
+
+@pytest.fixture
+def say(plant: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs one command on the plant; returns its exit status and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        status = main([*arguments, *plant.where, *(["--user", "op"] if arguments[0] != "alarms" else [])])
+        out = capsys.readouterr()
+        return status, out.out + out.err
+
+    return run
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: `apt-get install mosquitto`")
+class TestWithADaemon:
+    """Against a real daemon and a real broker; the tests follow one alarm through its life."""
+
+    def test_alarms_are_listed_with_what_needs_somebody_first(self, say: Callable[..., tuple[int, str]]) -> None:
+        """Every alarm of the node, the unacknowledged one on top."""
+        status, text = say("alarms")
+        lines = text.splitlines()
+        assert status == EXIT_OK
+        assert lines[0].startswith("online, NE 107 G")
+        assert lines[2].split()[:2] == ["red", "UNACK_ALM"]
+        assert {line.split()[0] for line in lines[2:]} == {"red", "cam1-silent", "cam1-late"}
+
+    def test_the_figures_come_with_the_next_heartbeat(self, say: Callable[..., tuple[int, str]]) -> None:
+        """Alarm rates against their goals, and the journal."""
+        status, text = say("alarms", "--stats")
+        assert status == EXIT_OK
+        assert "red 1 (100% of all)" in text
+        assert "held / waiting / lost" in text
+
+    def test_json_is_for_programs(self, say: Callable[..., tuple[int, str]]) -> None:
+        """The messages as they are."""
+        status, text = say("alarms", "--json")
+        document = json.loads(text)
+        assert status == EXIT_OK
+        assert {alarm["schema"] for alarm in document["alarms"]} == {"edge.alarm/1"}
+
+    @pytest.mark.parametrize(
+        ("arguments", "word"),
+        [
+            (["shelve", "red", "--for", "30m"], "bad_request: say why"),
+            (["shelve", "red", "--for", "30d", "--reason", "x"], "bad_request: shelve for"),
+            (["ack", "nothing"], "no occurrence of alarm 'nothing'"),
+            (["ack", "red", "--occurrence", "01ABC"], "stale_occurrence"),
+            (["reset", "red"], "not_allowed"),
+            (["unshelve", "red"], "not_allowed"),
+            (["suppress", "nothing"], "unknown_alarm"),
+        ],
+    )
+    def test_a_refusal_says_why_and_fails(
+        self, say: Callable[..., tuple[int, str]], arguments: list[str], word: str
+    ) -> None:
+        """Exit status 1, the code, and what to do instead."""
+        status, text = say(*arguments)
+        assert status == EXIT_FAILED
+        assert word in text
+
+    def test_an_alarm_is_taken_through_its_life(
+        self, say: Callable[..., tuple[int, str]], plant: SimpleNamespace
+    ) -> None:
+        """Shelve, unshelve, suppress, service, acknowledge, reset: each answer names the state that follows."""
+        steps: list[tuple[list[str], str]] = [
+            (["shelve", "red", "--for", "30m", "--reason", "cleaning"], "shelve: done, now SHELVED"),
+            (["unshelve", "red"], "unshelve: done, now UNACK_ALM"),
+            (["shelve", "red", "--one-shot", "--reason", "cleaning"], "shelve: done, now SHELVED"),
+            (["unshelve", "red"], "unshelve: done, now UNACK_ALM"),
+            (["suppress", "red"], "suppress: done, now SUPPRESSED"),
+            (["unsuppress", "red"], "unsuppress: done, now UNACK_ALM"),
+            (["out-of-service", "red", "--reason", "new lens"], "out_of_service: done, now OOS"),
+            (["in-service", "red"], "in_service: done, now UNACK_ALM"),
+            (["ack", "red", "--reason", "seen"], "ack: done, now ACK_ALM"),
+        ]
+        for arguments, answer in steps:
+            assert say(*arguments) == (EXIT_OK, answer + "\n")
+        ack = plant.ear.until("alarm/red", lambda alarm: alarm["acked"])["ack"]
+        assert ack == {"user": "op", "comment": "seen"}
+        plant.sender.publish("edge/v1/bench/in/frame/cam1", GREY)
+        plant.ear.until("alarm/red", lambda alarm: alarm["state"] == "LATCH_ACK")
+        assert say("reset", "red") == (EXIT_OK, "reset: done, now NORM\n")
+
+    def test_the_node_itself_can_be_asked(self, say: Callable[..., tuple[int, str]], plant: SimpleNamespace) -> None:
+        """Rebirth says everything retained again; replay says the journal again, as history."""
+        mark = plant.ear.count()
+        assert say("rebirth") == (EXIT_OK, "rebirth: done\n")
+        plant.ear.wait("meta", lambda _: True, since=mark)
+        assert say("replay") == (EXIT_OK, "replay: done\n")
+        plant.ear.wait("event", lambda event: event["historical"] and event["what"] == "started", since=mark)
+
+    def test_a_site_file_says_where_to_ask(self, plant: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+        """The device's own configuration is enough."""
+        assert main(["alarms", "--config", str(plant.folder / "site.toml")]) == EXIT_OK
+        assert "cam1-silent" in capsys.readouterr().out
+
+    def test_a_node_that_never_was_is_said_to_be_unknown(
+        self, plant: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A wrong --node is the usual mistake."""
+        assert main(["alarms", *plant.where[:3], "nosuch"]) == EXIT_FAILED
+        assert "--node" in capsys.readouterr().err
+
+
+def test_without_a_node_there_is_nothing_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    """Say which daemon."""
+    assert main(["alarms"]) == EXIT_CONFIG
+    assert "--node" in capsys.readouterr().err
+
+
+@pytest.mark.broker
+def test_a_broker_that_is_not_there_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten seconds, here after one."""
+    monkeypatch.setattr("edge.client.CONNECT_S", 1.0)
+    assert main(["alarms", "--broker", f"127.0.0.1:{free_port()}", "--node", "n"]) == EXIT_FAILED
+    assert "cannot reach the broker" in capsys.readouterr().err
+
+
+@pytest.mark.broker
+def test_a_node_that_is_offline_is_not_asked(mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its last will is enough to know; and so are access rules that do not let us ask."""
+    state: dict[str, Any] = {"online": False, "reasons": ["connection lost"], "ne107": "F"}
+    ear = Ear(mosquitto.port)
+    ear.publish("edge/v1/n/state", json.dumps(state).encode(), retain=True)
+    where = ["--broker", f"127.0.0.1:{mosquitto.port}", "--node", "n"]
+    assert main(["ack", "red", *where]) == EXIT_FAILED
+    assert "offline (connection lost)" in capsys.readouterr().err
+    assert main(["alarms", *where]) == EXIT_OK
+    assert capsys.readouterr().out.startswith("OFFLINE, NE 107 F: connection lost")
+    ear.close()
+
+
+@pytest.mark.broker
+def test_access_rules_that_forbid_commands_are_recognised(
+    make_mosquitto: Callable[..., Mosquitto], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An account that may look but not touch is told so."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic read edge/v1/#\ntopic write edge/v1/n/state\n")
+    rules.chmod(0o600)
+    broker = make_mosquitto(f"allow_anonymous true\nacl_file {rules}").start()
+    ear = Ear(broker.port)
+    ear.publish("edge/v1/n/state", json.dumps({"online": True, "reasons": [], "ne107": "G"}).encode(), retain=True)
+    assert main(["rebirth", "--broker", f"127.0.0.1:{broker.port}", "--node", "n"]) == EXIT_FAILED
+    assert "access rules" in capsys.readouterr().err
+    ear.close()
