@@ -1,7 +1,8 @@
 """A small head is fitted on the checkpoint's frozen patch features, and becomes part of the same graph.
 
-Each patch is judged by a two-layer network that sees its features at several depths, and how they differ from the picture's mean; an image's
-evidence is the soft maximum over its patches, so it learns from picture labels alone (multiple instances), and from masks where there are any.
+Each patch is judged by a two-layer network that sees its features at several depths, plain texture statistics of its pixels, and how both
+differ from the picture's mean; an image's evidence is the soft maximum over its patches, so it learns from picture labels alone (multiple
+instances), and from masks where there are any. The texture statistics are there because a tower trained to name things forgets fine grain.
 """
 
 from __future__ import annotations
@@ -25,15 +26,61 @@ RARE_WEIGHT_MAX = 10.0  # a rare fault weighs more, but not without limit
 FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))  # axes of the patch grid; surfaces have no up or down
 
 
+class Texture(nn.Module):
+    """Frame [B, H, W, 3] in 0..255 -> contrast statistics of each of side x side patches, [B, side * side, S].
+
+    Horizontal and vertical slope and the Laplacian at up to three scales: strongest, weakest and mean size within the patch, as multiples of
+    the picture's own typical size, so that exposure cancels; and the patch's brightness and roughness against the picture's.
+    """
+
+    def __init__(self, side: int, patch: int) -> None:
+        super().__init__()
+        self.side, self.patch = side, patch
+        self.scales = next(count for count in (3, 2, 1) if patch % 2 ** (count - 1) == 0)
+        slopes = [
+            [[0, 0, 0], [-1, 0, 1], [0, 0, 0]],
+            [[0, -1, 0], [0, 0, 0], [0, 1, 0]],
+            [[0, -1, 0], [-1, 4, -1], [0, -1, 0]],
+        ]
+        self.slopes = nn.Buffer(torch.tensor(slopes, dtype=torch.float32)[:, None])
+
+    @property
+    def width(self) -> int:
+        """Statistics per patch: S."""
+        return 9 * self.scales + 2
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """See the class."""
+        pixels = self.side * self.patch
+        grey = frame[:, :pixels, :pixels].to(torch.float32).mean(dim=3)[:, None] / 255
+        found = []
+        for scale in range(self.scales):
+            seen = nn.functional.avg_pool2d(grey, 2**scale) if scale else grey
+            slope = nn.functional.conv2d(nn.functional.pad(seen, (1, 1, 1, 1), mode="replicate"), self.slopes)
+            slope = slope / ((slope * slope).mean(dim=(2, 3), keepdim=True).sqrt() + 1e-3)
+            cell = self.patch // 2**scale
+            found += [nn.functional.max_pool2d(slope, cell), nn.functional.max_pool2d(-slope, cell)]
+            found.append(nn.functional.avg_pool2d(slope.abs(), cell))
+        mean = nn.functional.avg_pool2d(grey, self.patch)
+        rough = (nn.functional.avg_pool2d(grey * grey, self.patch) - mean * mean).clamp(min=0)
+        middle = grey.mean(dim=(2, 3), keepdim=True)
+        spread = ((grey - middle).pow(2).mean(dim=(2, 3), keepdim=True) + 1e-4).sqrt()
+        found += [(mean - middle) / spread, (rough + 1e-6).sqrt() / spread]
+        return torch.cat(found, dim=1).flatten(2).transpose(1, 2)
+
+
 class PatchHead(nn.Module):
-    """Pooled [B, D] and patch features [B, T, E] per depth -> evidence [B, K]."""
+    """Pooled [B, D], patch features [B, T, E] per depth, and the frame [B, H, W, 3] -> evidence [B, K]."""
+
+    sees_frame = True
 
     def __init__(
-        self, *, depths: Sequence[float], widths: Sequence[int], pooled: int, hidden: int, faults: int
+        self, *, depths: Sequence[float], widths: Sequence[int], texture: Texture, pooled: int, hidden: int, faults: int
     ) -> None:
         super().__init__()
         self.depths = tuple(depths)
-        width = sum(widths)
+        self.texture = texture
+        width = sum(widths) + texture.width
         self.mean = nn.Buffer(torch.zeros(width))
         self.inverse_std = nn.Buffer(torch.ones(width))
         self.first = nn.Linear(2 * width, hidden)
@@ -45,7 +92,7 @@ class PatchHead(nn.Module):
         nn.init.zeros_(self.whole.weight)
 
     def patches(self, *layers: Tensor) -> Tensor:
-        """Patch features per depth -> evidence of each patch [B, T, K]."""
+        """Patch features per depth, texture last -> evidence of each patch [B, T, K]."""
         seen = (torch.cat(layers, dim=-1) - self.mean) * self.inverse_std
         seen = torch.cat([seen, seen - seen.mean(dim=1, keepdim=True)], dim=-1)
         judged: Tensor = self.last(self.dropout(nn.functional.gelu(self.first(seen))))
@@ -56,13 +103,15 @@ class PatchHead(nn.Module):
         evidence: Tensor = torch.logsumexp(judged, dim=1) * self.scale + self.whole(pooled)
         return evidence
 
-    def forward(self, pooled: Tensor, *layers: Tensor) -> Tensor:
-        """See the class."""
-        return self.combine(pooled, self.patches(*layers))
+    def forward(self, pooled: Tensor, *seen: Tensor) -> Tensor:
+        """See the class; the frame comes last."""
+        *layers, frame = seen
+        return self.combine(pooled, self.patches(*layers, self.texture(frame)))
 
 
 def fit(
     views: Sequence[Sequence[Tensor]],
+    frames: NDArray[np.uint8],
     labels: NDArray[np.bool_],
     masks: NDArray[np.uint8] | None,
     rule: Head,
@@ -73,6 +122,7 @@ def fit(
 
     Args:
         views: per flip, features as `Model.features` gives them: pooled [n, D], then patches [n, T, E] per depth.
+        frames: the same pictures unflipped, uint8 [n, H, W, 3].
         labels: bool [n, K].
         masks: uint8 [n, H, W], 255 where the fault is, or None.
         rule: the recipe's head section.
@@ -80,20 +130,31 @@ def fit(
     """
     torch.manual_seed(rule.seed)
     pooled, *layers = views[0]
+    side = math.isqrt(layers[0].shape[1])
+    texture = Texture(side, frames.shape[1] // side)
+    views = [[*view, _textures(texture, flipped(frames, axes))] for view, axes in zip(views, FLIPS, strict=True)]
     head = PatchHead(
         depths=rule.layers,
         widths=[layer.shape[-1] for layer in layers],
+        texture=texture,
         pooled=pooled.shape[-1],
         hidden=rule.hidden,
         faults=labels.shape[1],
     )
-    flat = torch.cat([layer.float().flatten(0, 1) for layer in layers], dim=-1)
+    flat = torch.cat([layer.float().flatten(0, 1) for layer in views[0][1:]], dim=-1)
     head.mean.copy_(flat.mean(dim=0))
     head.inverse_std.copy_(1.0 / (flat.std(dim=0) + 1e-4))
     wanted = torch.from_numpy(labels.astype(np.float32))
     covered = None if masks is None else _coverage(masks, layers[0].shape[1])
     _train(head, views, wanted, covered, rule=rule, say=say)
     return head.eval().requires_grad_(requires_grad=False)
+
+
+def _textures(texture: Texture, frames: NDArray[np.uint8]) -> Tensor:
+    """Texture statistics of many frames, in float16 like the other features."""
+    with torch.inference_mode():
+        parts = [texture(torch.from_numpy(frames[start : start + BATCH])) for start in range(0, len(frames), BATCH)]
+    return torch.cat(parts).half()
 
 
 def flipped(frames: NDArray[np.uint8], axes: tuple[int, ...]) -> NDArray[np.uint8]:

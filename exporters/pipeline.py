@@ -166,6 +166,7 @@ def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module
     views = [model.features(head.flipped(album.frames[fit], axes), job.recipe.head.layers) for axes in head.FLIPS]
     return head.fit(
         views,
+        album.frames[fit],
         album.labels[fit],
         None if album.masks is None else album.masks[fit],
         job.recipe.head,

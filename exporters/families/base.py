@@ -79,7 +79,7 @@ class Model(Protocol):
     def graph(self, questions: Sequence[Question], head: nn.Module | None) -> nn.Module:
         """The module to export: uint8 [B, H, W, 3] -> float32 evidence [B, K], higher is more fault, unbounded.
 
-        ``head`` replaces the questions' own scoring: a module from `features` to evidence.
+        ``head`` replaces the questions' own scoring: a module from `features` and the frame to evidence.
         """
         ...
 

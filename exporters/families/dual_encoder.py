@@ -237,7 +237,10 @@ class DualEncoderModel:
                 skip = 1 if self.family.model_type == "clip" else 0
                 depths: Sequence[float] = head.depths  # type: ignore[assignment] # heads carry the depths they read
                 layers = [seen.hidden_states[layer_index(depth, count)][:, skip:] for depth in depths]
-                evidence: NDArray[np.float32] = head(torch.nn.functional.normalize(pooled, dim=-1), *layers).numpy()
+                mean, std = (torch.tensor(values)[None, :, None, None] for values in (self.spec.mean, self.spec.std))
+                frame = ((torch.from_numpy(pixels) * std + mean) * 255).permute(0, 2, 3, 1)
+                unit = torch.nn.functional.normalize(pooled, dim=-1)
+                evidence: NDArray[np.float32] = head(unit, *layers, frame).numpy()
             return evidence
 
         return score

@@ -107,7 +107,7 @@ class WordsHead(nn.Module):
 
 
 class FrameToEvidence(nn.Module):
-    """Tower, then head: uint8 [B, H, W, 3] -> evidence [B, K]."""
+    """Tower, then head: uint8 [B, H, W, 3] -> evidence [B, K]. A head that says ``sees_frame`` gets the frame too."""
 
     def __init__(self, tower: Tower, head: nn.Module) -> None:
         super().__init__()
@@ -116,7 +116,8 @@ class FrameToEvidence(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         """See the class."""
-        evidence: Tensor = self.head(*self.tower(frame))
+        extra = (frame,) if getattr(self.head, "sees_frame", False) else ()
+        evidence: Tensor = self.head(*self.tower(frame), *extra)
         return evidence
 
 
