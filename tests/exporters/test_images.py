@@ -1,0 +1,83 @@
+"""Pictures become the daemon's own tensors, with labels, masks and parts; what the daemon would reject stops the export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge.errors import ExportError
+from edge.preprocess import Preprocessor
+from exporters.images import SYNTHETIC_FRAMES, load_album, synthetic_frames
+from exporters.recipe import Images
+from tests.exporters.conftest import FAULTY, NORMAL, job_for
+
+
+def test_frames_are_the_daemons_tensors(site: Path, siglip: Path) -> None:
+    """Each frame is exactly what edge.preprocess makes of the file's bytes; labels and counts are the site's."""
+    job = job_for(site, siglip.name)
+    album = load_album(job.recipe, job.base, job.input)
+    assert len(album.frames) == NORMAL + FAULTY
+    assert int(album.normal.sum()) == NORMAL
+    assert album.labels.sum(axis=0).tolist() == [FAULTY, 0]
+    assert np.array_equal(album.frames[5:6], Preprocessor(job.input).prepare(album.encoded[5]))
+    assert all(not Path(name).is_absolute() for name in album.names)
+
+
+def test_no_images_give_a_synthetic_album_that_arms_nothing(site: Path, siglip: Path) -> None:
+    """Stand-ins are never counted as normal pictures."""
+    job = job_for(site, siglip.name)
+    bare = job.recipe.model_copy(
+        update={
+            "images": Images(),
+            "faults": tuple(fault.model_copy(update={"images": ()}) for fault in job.recipe.faults),
+        }
+    )
+    album = load_album(bare, job.base, job.input)
+    assert album.synthetic
+    assert len(album.frames) == SYNTHETIC_FRAMES
+    assert not album.normal.any()
+
+
+def test_a_damaged_picture_is_named(site: Path, siglip: Path, tmp_path: Path) -> None:
+    """The device would reject it, so the export does, by file name."""
+    job = job_for(site, siglip.name)
+    picture = next((site / "normal").glob("*.jpg")).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(picture[: len(picture) // 2])
+    recipe = job.recipe.model_copy(update={"images": Images(normal=(str(tmp_path / "cut.jpg"),))})
+    with pytest.raises(ExportError, match=r"cut\.jpg would be rejected"):
+        load_album(recipe, job.base, job.input)
+
+
+def test_masks_lie_beside_their_pictures(site: Path, siglip: Path, tmp_path: Path) -> None:
+    """A mask is found by its ending and scaled like the picture; a picture without one has none."""
+    job = job_for(site, siglip.name)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jpg").write_bytes(next((site / "crack").glob("*.jpg")).read_bytes())
+    white = np.zeros((64, 80), np.uint8)
+    white[:, 40:] = 255
+    Image.fromarray(white).save(tmp_path / "a.png")
+    fault = job.recipe.faults[0].model_copy(update={"images": (f"{tmp_path}/*.jpg",)})
+    recipe = job.recipe.model_copy(update={"images": Images(mask_suffix=".png"), "faults": (fault,)})
+    album = load_album(recipe, job.base, job.input)
+    assert album.masks is not None
+    assert [int(mask.mean()) for mask in album.masks] == [127, 0]
+
+
+def test_the_limit_thins_evenly(site: Path, siglip: Path) -> None:
+    """Too many pictures are thinned over the whole set, not cut off at its end."""
+    job = job_for(site, siglip.name)
+    few = job.recipe.model_copy(update={"images": job.recipe.images.model_copy(update={"limit": 30})})
+    album = load_album(few, job.base, job.input)
+    assert 20 <= len(album.frames) <= 30
+    assert album.labels.any()
+    assert album.normal.any()
+
+
+def test_synthetic_frames_are_seeded_and_varied() -> None:
+    """The same seed gives the same frames; frames differ."""
+    first = synthetic_frames(3, 20, 30, 4)
+    assert np.array_equal(first, synthetic_frames(3, 20, 30, 4))
+    assert not np.array_equal(first[0], first[1])

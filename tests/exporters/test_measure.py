@@ -1,0 +1,53 @@
+"""Timing runs in a process of its own, in turns, and reports that process's own memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.bundle import open_bundle
+from edge.errors import ExportError
+from exporters import measure
+
+
+def _job(bundle: Path, *, copies: int) -> measure.Job:
+    manifest = open_bundle(bundle).manifest
+    return measure.Job(
+        folder=bundle,
+        executions=(manifest.execution,) * copies,
+        input=manifest.input,
+        output=manifest.output,
+        picture=bundle / manifest.proof.golden[0].file,
+        runs=10,
+        seconds=5.0,
+    )
+
+
+def test_each_execution_gets_both_distributions(words_bundle: Path) -> None:
+    """Inference and whole frame, per execution, with a plausible memory figure of a process without torch."""
+    timing = measure.measure(_job(words_bundle, copies=2))
+    assert [latency.scope for latency in timing.infer] == ["infer"] * 2
+    assert [latency.scope for latency in timing.frame] == ["frame"] * 2
+    assert all(0 < latency.p50_ms <= latency.p99_ms <= latency.max_ms for latency in timing.infer)
+    assert 20 < timing.peak_rss_mib < 250
+
+
+def test_a_failed_measurement_tells_its_last_words(words_bundle: Path, tmp_path: Path) -> None:
+    """A graph that does not load is an ExportError with the reason."""
+    job = _job(words_bundle, copies=1).model_copy(update={"picture": tmp_path / "none.jpg"})
+    with pytest.raises(ExportError, match=r"none\.jpg"):
+        measure.measure(job)
+
+
+def test_percentiles_are_of_the_samples() -> None:
+    """p50, p95, p99 and max of known samples."""
+    found = measure.distribution([float(value) for value in range(1, 101)], "infer", "m")
+    assert (found.runs, found.p50_ms, found.max_ms) == (100, 50.5, 100.0)
+    assert 95 <= found.p95_ms < found.p99_ms < 100
+
+
+def test_peak_memory_is_read_from_the_status() -> None:
+    """VmHWM in MiB; an unknown format counts as none."""
+    assert measure.peak_rss_mib("Name:\tx\nVmHWM:\t  204800 kB\n") == 200.0
+    assert measure.peak_rss_mib("") == 0.0

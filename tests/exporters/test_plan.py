@@ -1,0 +1,48 @@
+"""A plan follows the model's size, the board and the images, and warns before work is wasted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporters.device import load_device
+from exporters.families.base import Geometry
+from exporters.job import Job
+from exporters.plan import MIB, Plan, latency_ms, make_plan, size_bytes
+from tests.exporters.conftest import BOARD, job_for
+
+VIT_B = Geometry(matmul_parameters=85_000_000, other_parameters=1_000_000, flop=35.1e9)
+
+
+def _plan(job: Job, geometry: Geometry, **images: int) -> Plan:
+    return make_plan(
+        job.recipe, job.board, checkpoint=job.checkpoint, spec=job.pixels, geometry=geometry, images=images, family="x"
+    )
+
+
+def test_vit_b_takes_what_was_measured() -> None:
+    """ViT-B/16 at 224 px: 0.56-0.70 s float32 and 0.27-0.42 s int8 on one AVX2 core, 328 MiB and about 91."""
+    _, board = load_device(BOARD)
+    assert 500 < latency_ms(VIT_B, board, "float32", 1) < 750
+    assert 270 < latency_ms(VIT_B, board, "dynamic-int8", 1) < 460
+    assert size_bytes(VIT_B, "float32") / MIB == pytest.approx(328, rel=0.05)
+    assert size_bytes(VIT_B, "static-int8") / MIB == pytest.approx(88, rel=0.1)
+
+
+def test_more_images_take_longer_and_more_memory(site: Path, siglip: Path) -> None:
+    """Both estimates grow with what has to be done."""
+    job = job_for(site, siglip.name)
+    few, many = _plan(job, VIT_B, normal=50), _plan(job, VIT_B, normal=500)
+    assert many.seconds > few.seconds + 100
+    assert many.peak_memory_mib > few.peak_memory_mib
+
+
+def test_what_cannot_work_is_said_first(site: Path, siglip: Path) -> None:
+    """Too slow for the budget, too large for the board, and no images: each is a warning of its own."""
+    job = job_for(site, siglip.name)
+    huge = Geometry(matmul_parameters=4_000_000_000, other_parameters=0, flop=8e12)
+    said = " ".join(_plan(job, huge).warnings)
+    for words in ("above the budget", "more than half", "no site images"):
+        assert words in said
+    assert _plan(job, job.geometry, normal=90).warnings == ()
