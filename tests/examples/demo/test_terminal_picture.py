@@ -38,6 +38,6 @@ def test_it_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw("\x1b[38;5;35mok\x1b[0m\nlonger line\n", tmp_path / "short.png")
     draw("a line that is twice as long\n", tmp_path / "long.png")
-    short, long = (image.open(tmp_path / name) for name in ("short.png", "long.png"))
-    assert long.width > short.width
-    assert short.height > long.height
+    with image.open(tmp_path / "short.png") as short, image.open(tmp_path / "long.png") as long:
+        assert long.width > short.width
+        assert short.height > long.height
