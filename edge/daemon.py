@@ -36,6 +36,7 @@ from edge.settings import PublishSettings, Site
 from edge.slot import Slots
 from edge.source import Source
 from edge.standing import site_alarms
+from edge.sparkplug.setup import sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
 from edge.worker import Inbox, Worker
 
@@ -98,6 +99,16 @@ class Daemon:
             wall_ns=self._clock.wall_ns,
         )
         self._publisher = Publisher(
+        model = ModelInfo(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
+        self._sparkplug = sparkplug_session(
+            site,
+            self._specs,
+            model=model,
+            version=self._version,
+            run_id=self._session,
+            put_command=self._put_command,
+            clock=self._clock,
+        )
             prefix=site.prefix(),
             session=self._session,
             epoch=self._journal.epoch,
@@ -106,7 +117,7 @@ class Daemon:
             record=self._journal.record,
             on_acknowledged=self._health.flag_acknowledged,
         )
-        model = ModelInfo(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
+            tap=None if self._sparkplug is None else self._sparkplug.hear,
         self._annunciator = Annunciator(
             site_alarms(site, self._specs),
             self._publisher,
@@ -118,6 +129,9 @@ class Daemon:
         )
         self._note("started")
         self._model = model
+        if self._sparkplug is not None:
+            for alarm in self._annunciator.conditions(self._clock.wall_ns()):
+                self._sparkplug.hear(alarm)
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
 
     # --- life ----------------------------------------------------------------------------------------------------------------------
@@ -137,6 +151,8 @@ class Daemon:
         self._outlet.start()
         self._ingest.start()
         notify("READY=1")
+        if self._sparkplug is not None:
+            self._sparkplug.start()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until `request_stop`, feeding the watchdog only while every thread makes progress.
@@ -168,6 +184,8 @@ class Daemon:
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
         self._note("stopped")
+        if self._sparkplug is not None:
+            self._sparkplug.stop(STOP_TIMEOUT_S)
         self._journal.settle()
         self._outlet.stop(
             [state_message(self._site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
@@ -183,7 +201,8 @@ class Daemon:
     def alive(self) -> bool:
         """Whether every thread turns; a broker that is down does not matter."""
         now_ns = self._clock.monotonic_ns()
-        return now_ns - self._turned_ns < STUCK_NS and self._ingest.alive(now_ns) and self._outlet.alive(now_ns)
+        networks = [self._ingest, self._outlet] + ([] if self._sparkplug is None else [self._sparkplug])
+        return now_ns - self._turned_ns < STUCK_NS and all(network.alive(now_ns) for network in networks)
 
     def summary(self) -> str:
         """One line for the log: what is watched, and what the proof said here."""
@@ -243,6 +262,9 @@ class Daemon:
         if not incoming.topic.startswith(f"{self._site.prefix()}/cmd/"):
             return  # a session that the broker kept may hold subscriptions of an earlier site file
         self._inbox.put_command(incoming)
+        self._put_command(incoming)
+
+    def _put_command(self, incoming: Incoming) -> None:
         self._slots.wake()
 
     def _acknowledged(self, number: int, now_ns: int) -> None:

@@ -29,6 +29,7 @@ MAX_IN_FLIGHT = 100  # QoS 1 messages sent and not yet acknowledged; a broker ma
 IN_FLIGHT_311 = 20  # MQTT 3.1.1 brokers cannot say; Mosquitto's own default
 TICK_MS = 500  # keep-alive is looked at least so often
 WRONG_VERSION = "Unsupported protocol version"
+DISCONNECT_WITH_WILL = 0x04
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -155,8 +156,8 @@ class Link:
         """Whether the kernel has taken everything so far; while it has not, queue elsewhere."""
         return self.open and not self._client.want_write()
 
-    def turn(self) -> None:
-        """Wait for something to do, at most a tick, and do it.
+    def turn(self, wait_ms: int = TICK_MS) -> None:
+        """Wait for something to do, at most `wait_ms`, and do it.
 
         Raises:
             GiantMessageError: something came that we refuse to hold.
@@ -165,7 +166,7 @@ class Link:
         self._poller.modify(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
         decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0  # read already, so poll cannot see it
         number = sock.fileno()
-        events = dict(self._poller.poll(0 if decrypted else TICK_MS))
+        events = dict(self._poller.poll(0 if decrypted else wait_ms))
         if self._wake_fd in events:
             os.eventfd_read(self._wake_fd)
         happened = events.get(number, 0)
@@ -183,9 +184,12 @@ class Link:
         info = self._client.publish(message.topic, message.payload, qos, message.retain and limits.retain, properties)
         return info.mid if qos > 0 else None
 
-    def say_goodbye(self) -> None:
-        """Send DISCONNECT, so that the broker forgets the will."""
-        self._client.disconnect()
+    def say_goodbye(self, *, with_will: bool = False) -> None:
+        """Send DISCONNECT, so that the broker forgets the will; or, on MQTT 5, so that it publishes it at once."""
+        if with_will and self._five:
+            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=DISCONNECT_WITH_WILL))
+        else:
+            self._client.disconnect()
 
     def close(self) -> None:
         """Drop what is left of the TCP connection."""

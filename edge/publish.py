@@ -58,6 +58,7 @@ class Publisher:
         send: hands a message to the connection; None means that it could not.
         record: takes what must not be lost: events and alarms.
         on_acknowledged: called with (camera, ns from receipt to PUBACK) for flags that came from a frame.
+        tap: hears every message, or what builds it, whatever becomes of it on the wire; for a second encoding.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Publisher:
         send: Callable[[Outgoing], int | None],
         record: Callable[[Entry], None],
         on_acknowledged: Callable[[str, int], None],
+        tap: Callable[[Message | Callable[[], Message]], None] | None = None,
     ) -> None:
         self._prefix = prefix
         self._session = session
@@ -77,6 +79,7 @@ class Publisher:
         self._send = send
         self._record = record
         self._on_acknowledged = on_acknowledged
+        self._tap = tap or (lambda _said: None)
         self._said: dict[str, _Said] = {}
         self._flag_seq = 0
         self._event_seq = 0
@@ -184,13 +187,17 @@ class Publisher:
         kept: Mapping[str, Callable[[], Mapping[str, Any]] | None] | None = None,
     ) -> None:
         """Hand over, as one, what must not be lost: events, the alarms to say after them, and what must survive a restart."""
-        self._record(Entry(now_ns, tuple(events), tuple(alarms), kept or {}))
+        entry = Entry(now_ns, tuple(events), tuple(alarms), kept or {})
+        self._record(entry)
+        for alarm in entry.alarms:
+            self._tap(alarm)
 
     # --- the node ------------------------------------------------------------------------------------------------------------------
 
     def state(self, message: State) -> None:
         """Say whether the daemon is there and how it is, retained."""
         self._send(state_message(self._prefix, message))
+        self._tap(message)
 
     def meta(self, message: Meta) -> None:
         """Say what this node can say, retained."""
@@ -209,6 +216,7 @@ class Publisher:
         """Answer a command, on its response topic or on ours."""
         outgoing = REPLY.outgoing(self._prefix, message, verb)
         self._send(replace(outgoing, topic=topic or outgoing.topic, correlation=correlation))
+        self._tap(message)
 
     def resume(self, alarms: Iterable[Callable[[], Alarm]], now_ns: int) -> None:
         """After a (re)connect: say the newest of everything retained or pending, alarms first."""
@@ -233,10 +241,13 @@ class Publisher:
                 self._awaited[message_id] = (frame.camera, frame.received_ns)
                 if len(self._awaited) > MAX_AWAITED:
                     self._awaited.popitem(last=False)
+        self._tap(message)
         return message_id is not None
 
     def _say(self, topic: Topic, message: Message, name: str = "") -> bool:
-        return self._send(topic.outgoing(self._prefix, message, name)) is not None
+        sent = self._send(topic.outgoing(self._prefix, message, name)) is not None
+        self._tap(message)
+        return sent
 
 
 def state_message(prefix: str, message: State) -> Outgoing:

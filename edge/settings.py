@@ -19,6 +19,7 @@ ENV_PREFIX = "EDGE_DAEMON_"
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Topic = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^#+\x00]+$")]
+SparkplugId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^+/#\x00]+$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -86,6 +87,31 @@ class BrokerSettings(Section):
         le=268_435_455,
         description="largest MQTT packet accepted, bytes (told to an MQTT 5 broker)",
     )
+
+
+class SparkplugSettings(Section):
+    """Sparkplug B 3.0 edge node, beside the JSON topics and on a connection of its own. See docs/sparkplug.md."""
+
+    enabled: bool = Field(default=False, description="also speak Sparkplug B")
+    group_id: SparkplugId | None = Field(
+        default=None, description="Sparkplug group, e.g. the site; needed when enabled"
+    )
+    edge_node_id: SparkplugId | None = Field(default=None, description="Sparkplug edge node; default: node.id")
+    primary_host: SparkplugId | None = Field(
+        default=None, description="host application to wait for (its STATE); none: births are published at once"
+    )
+    servers: tuple[BrokerSettings, ...] = Field(
+        default=(),
+        description="MQTT servers, one at a time and in turn; none: that of [broker]. Their root is not used",
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> SparkplugSettings:
+        if self.enabled and self.group_id is None:
+            raise ValueError("group_id is needed: give the Sparkplug group, e.g. the name of the site")
+        if self.group_id == "STATE":
+            raise ValueError("group_id STATE would collide with the hosts' own topics: choose another")
+        return self
 
 
 class CameraSettings(Section):
@@ -282,6 +308,7 @@ class Site(BaseSettings):
         default=(), description="fault flags; none: every fault of the bundle on every camera, without alarms"
     )
     publish: PublishSettings = PublishSettings()
+    sparkplug: SparkplugSettings = SparkplugSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @classmethod
@@ -320,17 +347,14 @@ class Site(BaseSettings):
 
     @model_validator(mode="after")
     def _protected(self) -> Site:
-        local = self.broker.host in {"127.0.0.1", "::1", "localhost"}
-        if (
-            not local
-            and self.broker.tls is None
-            and self.broker.password_file is None
-            and not self.runtime.insecure_dev
-        ):
-            raise ValueError(
-                f"broker {self.broker.host} is another machine, and neither TLS nor a password is configured: "
-                "add [broker.tls], or set runtime.insecure_dev = true for a test bench"
-            )
+        for broker in (self.broker, *self.sparkplug.servers):
+            local = broker.host in {"127.0.0.1", "::1", "localhost"}
+            bare = broker.tls is None and broker.password_file is None
+            if bare and not local and not self.runtime.insecure_dev:
+                raise ValueError(
+                    f"broker {broker.host} is another machine, and neither TLS nor a password is configured: "
+                    "add [broker.tls], or set runtime.insecure_dev = true for a test bench"
+                )
         return self
 
     def prefix(self) -> str:

@@ -1,0 +1,258 @@
+"""What the daemon says, as Sparkplug metrics, and what a host writes, as the daemon's own commands.
+
+Pure. The table is in docs/sparkplug.md. What depends on one camera alone is on that camera's device; everything else, and every alarm about a
+source itself, is on the node, because a silent camera's device is dead and says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from edge.annunciator import AlarmEntry
+from edge.channel import ChannelSpec
+from edge.command import Verb
+from edge.frame import Quality
+from edge.messages import Alarm, Command, Flag, Heartbeat, Message, Reply, State, timestamp
+from edge.messages import Value as Score
+from edge.settings import Site
+from edge.sparkplug.codec import DataType, Order, Property, Value, Written, signed
+from edge.sparkplug.node import BAD, GOOD, STALE, Change, Presence, Tag
+from edge.standing import Concern, alarm_id
+
+CODES = {Quality.GOOD: GOOD, Quality.UNCERTAIN: GOOD, Quality.STALE: STALE, Quality.BAD: BAD}
+USER, COMMENT, RESULT = "Command/User", "Command/Comment", "Command/Result"
+UNNAMED = "sparkplug host"  # who wrote, when the host did not say
+MINUTE_S = 60.0
+NS_PER_MS = 1_000_000
+
+
+class Wish(NamedTuple):
+    """What a host asks for, in the daemon's own terms."""
+
+    verb: Verb
+    command: Command
+
+
+_ALARM_TAGS: tuple[tuple[str, DataType, bool], ...] = (
+    ("State", DataType.STRING, False),
+    ("Active", DataType.BOOLEAN, False),
+    ("Acked", DataType.BOOLEAN, False),
+    ("Severity", DataType.INT32, False),
+    ("Occurrence", DataType.STRING, False),
+    ("Message", DataType.STRING, False),
+    ("Active Time", DataType.DATETIME, False),
+    ("Ack Time", DataType.DATETIME, False),
+    ("Shelved Until", DataType.DATETIME, False),
+    ("Ack", DataType.STRING, True),
+    ("Reset", DataType.BOOLEAN, True),
+    ("Shelve Minutes", DataType.INT32, True),
+    ("In Service", DataType.BOOLEAN, True),
+)
+_COMMAND_TAGS = (
+    Tag(USER, DataType.STRING, "", writable=True),
+    Tag(COMMENT, DataType.STRING, "", writable=True),
+    Tag(RESULT, DataType.STRING, ""),
+)
+_NODE_TAGS = (
+    Tag("Health/NE107", DataType.STRING),
+    Tag("Health/Reasons", DataType.STRING),
+    Tag("Health/Active Alarms", DataType.INT32),
+    Tag("Health/Unacknowledged Alarms", DataType.INT32),
+    Tag("Health/Shelved Alarms", DataType.INT32),
+    *_COMMAND_TAGS,
+)
+
+
+def _unit(text: str) -> Mapping[str, Property]:
+    return {"engUnit": Property(DataType.STRING, text)}
+
+
+_CAMERA_TAGS = (
+    Tag("Health/Latency p99", DataType.FLOAT, properties=_unit("ms")),
+    Tag("Health/Budget Misses", DataType.INT64),
+    Tag("Health/Verdict Rate", DataType.FLOAT, properties=_unit("1/s")),
+    *_COMMAND_TAGS,
+)
+
+
+class Catalogue:
+    """Every metric of a site, what changes them, and what writing them means.
+
+    Args:
+        site: its cameras are the devices.
+        channels: the fault flags.
+        alarms: every alarm.
+        facts: what never changes in this run, by metric name, e.g. ``Model/Name``.
+    """
+
+    def __init__(
+        self, site: Site, channels: Sequence[ChannelSpec], alarms: Iterable[AlarmEntry], facts: Mapping[str, str]
+    ) -> None:
+        alone = {channel.id: channel.camera if not channel.rules else None for channel in channels}
+        self._home: dict[str, str | None] = dict(alone)
+        self._alarm_home: dict[str, str | None] = {}
+        self._silent = {alarm_id(camera.id, Concern.SILENT): camera.id for camera in site.cameras}
+        node = [Tag(name, DataType.STRING, value) for name, value in facts.items()] + list(_NODE_TAGS)
+        tags: dict[str | None, list[Tag]] = {None: node, **{camera.id: list(_CAMERA_TAGS) for camera in site.cameras}}
+        for channel in channels:
+            tags[alone[channel.id]] += _flag_tags(channel)
+        for entry in alarms:
+            home = alone.get(entry.spec.id) if entry.kind == "process" else None
+            self._alarm_home[entry.spec.id] = home
+            tags[home] += _alarm_tags(entry)
+        self.node = tuple(tags.pop(None))
+        self.devices = {device: tuple(found) for device, found in tags.items() if device is not None}
+
+    def changes(self, message: Message) -> list[Change | Presence]:
+        """What a message of the daemon makes of the metrics."""
+        match message:
+            case Flag():
+                return self._flag(message)
+            case Score():
+                name, at_ms = f"Flags/{message.ch}/Score", _ms(message.ts)
+                return [Change(self._home.get(message.ch), name, message.score, at_ms, CODES[message.q])]
+            case Alarm():
+                return self._alarm(message)
+            case State():
+                return _state(message)
+            case Heartbeat():
+                return _heartbeat(message)
+        return []
+
+    def wishes(self, device: str | None, order: Order, request_id: str, now_ms: int) -> list[Wish]:
+        """The commands that a host's writing means; each gets its own request id. Metrics that mean nothing are passed over."""
+        text = {metric.name: str(metric.value) for metric in order.metrics if metric.value is not None}
+        issued_ms = now_ms if order.timestamp_ms is None else order.timestamp_ms
+        found: list[Wish] = []
+        for metric in order.metrics:
+            asked = _verb(metric)
+            name = metric.name.split("/")
+            if asked is None or self._alarm_home.get(name[1], "nowhere") != device:
+                continue
+            verb, occurrence_id, duration_s = asked
+            command = Command(
+                request_id=f"{request_id}-{len(found)}",
+                issued_at=timestamp(min(issued_ms, 2**42) * NS_PER_MS),
+                user=text.get(USER, "")[:128] or UNNAMED,
+                comment=text.get(COMMENT, "")[:1000],
+                alarm_id=name[1],
+                occurrence_id=occurrence_id,
+                duration_s=duration_s,
+            )
+            found.append(Wish(verb, command))
+        return found
+
+    def answered(self, device: str | None, wish: Wish, reply: Reply, now_ms: int) -> list[Change | Presence]:
+        """What a host sees of the answer: the result in words, and who was named; the alarm's own metrics say the rest."""
+        said = f"{wish.verb.value} {wish.command.alarm_id}: {reply.code}{f', {reply.detail}' if reply.detail else ''}"
+        values = {RESULT: said, USER: wish.command.user, COMMENT: wish.command.comment}
+        return [Change(device, name, value, now_ms) for name, value in values.items()]
+
+    def _flag(self, flag: Flag) -> list[Change | Presence]:
+        home, name = self._home.get(flag.ch), f"Flags/{flag.ch}/Active"
+        code = BAD if flag.q is Quality.BAD else STALE if flag.on is None else CODES[flag.q]
+        return [Change(home, name, flag.on, _ms(flag.ts), code)]
+
+    def _alarm(self, alarm: Alarm) -> list[Change | Presence]:
+        home, at_ms, code = self._alarm_home.get(alarm.id), _ms(alarm.time.published), CODES[alarm.quality]
+        stem = f"Alarms/{alarm.id}"
+        judged: dict[str, Value] = {"State": alarm.state, "Active": alarm.active}
+        plain: dict[str, Value] = {
+            "Acked": alarm.acked,
+            "Severity": alarm.severity,
+            "Occurrence": alarm.occurrence_id,
+            "Message": alarm.message,
+            "Active Time": _maybe_ms(alarm.time.active),
+            "Ack Time": _maybe_ms(alarm.time.acked),
+            "Shelved Until": _maybe_ms(alarm.time.shelved_until),
+            "Ack": alarm.occurrence_id if alarm.acked and alarm.time.acked is not None else "",
+            "Shelve Minutes": _minutes(alarm),
+            "In Service": not alarm.out_of_service,
+        }
+        changes: list[Change | Presence] = [
+            Change(home, f"{stem}/{name}", value, at_ms, code) for name, value in judged.items()
+        ]
+        changes += [Change(home, f"{stem}/{name}", value, at_ms) for name, value in plain.items()]
+        if alarm.id in self._silent:
+            changes.append(Presence(self._silent[alarm.id], alive=not alarm.active))
+        return changes
+
+
+def _flag_tags(channel: ChannelSpec) -> list[Tag]:
+    title = {"documentation": Property(DataType.STRING, channel.title)}
+    score = {"engLow": Property(DataType.DOUBLE, 0.0), "engHigh": Property(DataType.DOUBLE, 1.0)}
+    return [
+        Tag(f"Flags/{channel.id}/Active", DataType.BOOLEAN, properties=title),
+        Tag(f"Flags/{channel.id}/Score", DataType.FLOAT, properties=score),
+    ]
+
+
+def _alarm_tags(entry: AlarmEntry) -> list[Tag]:
+    known: dict[str, Value] = {"Message": entry.message, "Severity": entry.spec.severity, "Reset": False, "Ack": ""}
+    about = {"State": {"documentation": Property(DataType.STRING, entry.operator_action)}}
+    return [
+        Tag(f"Alarms/{entry.spec.id}/{name}", datatype, known.get(name), about.get(name, {}), writable)
+        for name, datatype, writable in _ALARM_TAGS
+    ]
+
+
+def _state(state: State) -> list[Change | Presence]:
+    if state.ts is None or state.alarms is None:
+        return []
+    values: dict[str, Value] = {
+        "NE107": state.ne107,
+        "Reasons": "; ".join(state.reasons),
+        "Active Alarms": state.alarms.active,
+        "Unacknowledged Alarms": state.alarms.unacknowledged,
+        "Shelved Alarms": state.alarms.shelved,
+    }
+    return [Change(None, f"Health/{name}", value, _ms(state.ts)) for name, value in values.items()]
+
+
+def _heartbeat(heartbeat: Heartbeat) -> list[Change | Presence]:
+    at_ms = _ms(heartbeat.ts)
+    changes: list[Change | Presence] = []
+    for camera, health in heartbeat.cameras.items():
+        values = {
+            "Latency p99": health.latency.p99_ms,
+            "Budget Misses": health.misses,
+            "Verdict Rate": health.fps_out,
+        }
+        changes += [Change(camera, f"Health/{name}", value, at_ms) for name, value in values.items()]
+    return changes
+
+
+def _verb(metric: Written) -> tuple[Verb, str | None, float | None] | None:
+    """What writing one metric asks for: the verb, the occurrence that it means, and for how long, s; None: nothing."""
+    parts, value = metric.name.split("/"), metric.value
+    if len(parts) != 3 or parts[0] != "Alarms":
+        return None
+    match parts[2]:
+        case "Ack" if isinstance(value, str) and value:
+            return Verb.ACK, value[:64], None
+        case "Reset" if value is True:
+            return Verb.RESET, None, None
+        case "Shelve Minutes" if isinstance(value, int) and not isinstance(value, bool):
+            minutes = signed(value, 32)
+            return (Verb.SHELVE, None, minutes * MINUTE_S) if minutes > 0 else (Verb.UNSHELVE, None, None)
+        case "In Service" if isinstance(value, bool):
+            return (Verb.IN_SERVICE if value else Verb.OUT_OF_SERVICE), None, None
+    return None
+
+
+def _minutes(alarm: Alarm) -> int:
+    """For how long it was shelved from this message on, rounded up to minutes; 0 when it is not."""
+    if alarm.time.shelved_until is None or alarm.shelving == "Unshelved":
+        return 0
+    return max(1, -(-(_ms(alarm.time.shelved_until) - _ms(alarm.time.published)) // 60_000))
+
+
+def _ms(text: str) -> int:
+    """Milliseconds since the epoch, from one of our own timestamps."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _maybe_ms(text: str | None) -> int | None:
+    return None if text is None else _ms(text)
