@@ -288,13 +288,16 @@ def bench(
             broker.stop()
 
 
+STILLS = {"frozen_after_ms": 0}  # a rig repeats its few pictures on purpose: that is no frozen camera
+
+
 def site_document(bundle: Path, port: int) -> dict[str, Any]:
     """The smallest site: one camera, every fault of the bundle, a flag with every frame."""
     return {
         "bundle": str(bundle),
         "node": {"id": NODE},
         "broker": {"port": port, "reconnect_max_s": 1.0},
-        "cameras": [{"id": CAMERA}],
+        "cameras": [{"id": CAMERA, "picture": STILLS}],
         "publish": {"flags": "frame", "heartbeat_s": 1.0},
     }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edge.bundle import FaultSpec, Manifest
 from edge.decide import Combine, FusionSpec, VisionSpec, VisionState, fuse
 from edge.errors import ConfigError
-from edge.frame import Evidence, Quality, Verdict
+from edge.frame import Evidence, Quality, Verdict, worst
 from edge.rules import Rule, RuleKind, RuleSpec
 from edge.settings import AlarmSettings, FaultSettings, Site
 
@@ -45,10 +45,13 @@ class Channel:
         if spec.fault is not None:
             self._vision = VisionState(VisionSpec(spec.fault.threshold, spec.fault.release, spec.stale_after_ns))
 
-    def see(self, score: float, received_ns: int, *, late: bool) -> None:
-        """Take the score of a frame; a late one can still show a fault, but can no longer show that there is none."""
+    def see(self, score: float, received_ns: int, *, late: bool, picture: Quality = Quality.GOOD) -> None:
+        """Take the score of a frame; a late one can still show a fault, but can no longer show that there is none.
+
+        `picture` is the quality of the picture itself: a frozen or covered one shows nothing, whatever its score.
+        """
         if self._vision is not None:
-            self._vision.update(score, received_ns, Quality.UNCERTAIN if late else Quality.GOOD)
+            self._vision.update(score, received_ns, worst(picture, Quality.UNCERTAIN if late else Quality.GOOD))
             self._late = late
 
     def miss(self, received_ns: int) -> None:

@@ -25,6 +25,7 @@ from edge.frame import Drop
 from edge.health import Health
 from edge.infer import Engine, ProofResult, prove
 from edge.journal import Journal
+from edge.lens import Lens
 from edge.messages import Asset, ModelInfo
 from edge.mqtt import Connection
 from edge.path import FramePath
@@ -35,8 +36,8 @@ from edge.report import Reporter, offline_state
 from edge.settings import PublishSettings, Site
 from edge.slot import Slots
 from edge.source import Source
-from edge.standing import site_alarms
 from edge.sparkplug.setup import sparkplug_session
+from edge.standing import site_alarms
 from edge.systemd import notify, watchdog_interval_s
 from edge.worker import Inbox, Worker
 
@@ -98,7 +99,6 @@ class Daemon:
             monotonic_ns=self._clock.monotonic_ns,
             wall_ns=self._clock.wall_ns,
         )
-        self._publisher = Publisher(
         model = ModelInfo(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
         self._sparkplug = sparkplug_session(
             site,
@@ -109,6 +109,7 @@ class Daemon:
             put_command=self._put_command,
             clock=self._clock,
         )
+        self._publisher = Publisher(
             prefix=site.prefix(),
             session=self._session,
             epoch=self._journal.epoch,
@@ -116,8 +117,8 @@ class Daemon:
             send=self._outlet.publish,
             record=self._journal.record,
             on_acknowledged=self._health.flag_acknowledged,
-        )
             tap=None if self._sparkplug is None else self._sparkplug.hear,
+        )
         self._annunciator = Annunciator(
             site_alarms(site, self._specs),
             self._publisher,
@@ -128,10 +129,10 @@ class Daemon:
             restored=self._journal.restored,
         )
         self._note("started")
-        self._model = model
         if self._sparkplug is not None:
             for alarm in self._annunciator.conditions(self._clock.wall_ns()):
                 self._sparkplug.hear(alarm)
+        self._model = model
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
 
     # --- life ----------------------------------------------------------------------------------------------------------------------
@@ -150,9 +151,9 @@ class Daemon:
         self._journal.start()
         self._outlet.start()
         self._ingest.start()
-        notify("READY=1")
         if self._sparkplug is not None:
             self._sparkplug.start()
+        notify("READY=1")
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until `request_stop`, feeding the watchdog only while every thread makes progress.
@@ -183,9 +184,9 @@ class Daemon:
         self._slots.wake()
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
-        self._note("stopped")
         if self._sparkplug is not None:
             self._sparkplug.stop(STOP_TIMEOUT_S)
+        self._note("stopped")
         self._journal.settle()
         self._outlet.stop(
             [state_message(self._site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
@@ -261,10 +262,10 @@ class Daemon:
     def _commanded(self, incoming: Incoming) -> None:
         if not incoming.topic.startswith(f"{self._site.prefix()}/cmd/"):
             return  # a session that the broker kept may hold subscriptions of an earlier site file
-        self._inbox.put_command(incoming)
         self._put_command(incoming)
 
     def _put_command(self, incoming: Incoming) -> None:
+        self._inbox.put_command(incoming)
         self._slots.wake()
 
     def _acknowledged(self, number: int, now_ns: int) -> None:
@@ -312,8 +313,12 @@ class Daemon:
         trim_memory()  # loading a graph leaves most of its size behind as freed memory: 269 -> 211 MB for 87 MB of weights
         rules = resolve_rules(self._site)
         channels = [Channel(spec, rules) for spec in self._specs]
+        lenses = {
+            camera.id: Lens(camera.picture, round(camera.stale_after_ms * NS_PER_MS)) for camera in self._site.cameras
+        }
         path = FramePath(
             preprocessors=preprocessors,
+            lenses=lenses,
             engine=engine,
             channels=by_camera(self._site, channels),
             publisher=self._publisher,
@@ -333,6 +338,7 @@ class Daemon:
             health=self._health,
             reporter=self._reporter(),
             inbox=self._inbox,
+            lenses=lenses,
         )
 
     def _reporter(self) -> Reporter:

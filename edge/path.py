@@ -1,4 +1,4 @@
-"""The path of a frame: preprocess, infer, decide, publish, in one short body; and what happens when a stage cannot.
+"""The path of a frame: preprocess, look at the picture itself, infer, decide, publish, in one short body; and what happens when a stage cannot.
 
 Runs on the inference thread only. Stages know nothing of each other; this module hands each one what the one before gave.
 """
@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from edge.channel import Channel
 from edge.errors import InferenceFailed, RejectedInput
-from edge.frame import Drop, Evidence, Frame, Stamps, Verdict
+from edge.frame import Drop, Evidence, Frame, Quality, Stamps, Verdict
 from edge.health import Health
 from edge.infer import Engine
+from edge.lens import Lens
 from edge.preprocess import Preprocessor
 from edge.publish import Publisher
 from edge.slot import cannot_make_it
@@ -29,6 +30,7 @@ class FramePath:
 
     Args:
         preprocessors: one for each camera, since limits differ.
+        lenses: what knows of each camera whether its pictures can be trusted; a camera without one is trusted.
         engine: the bundle's graph.
         channels: the flag channels of each camera that look at its frames.
         publisher: where flags go.
@@ -40,6 +42,7 @@ class FramePath:
         self,
         *,
         preprocessors: Mapping[str, Preprocessor],
+        lenses: Mapping[str, Lens] | None = None,
         engine: Engine,
         channels: Mapping[str, Sequence[Channel]],
         publisher: Publisher,
@@ -48,6 +51,7 @@ class FramePath:
         wall_ns: Callable[[], int],
     ) -> None:
         self._preprocessors = preprocessors
+        self._lenses = lenses or {}
         self._engine = engine
         self._channels = channels
         self._publisher = publisher
@@ -65,12 +69,14 @@ class FramePath:
             return ()
         try:
             tensor = self._preprocessors[frame.camera].prepare(frame.encoded)
+            lens = self._lenses.get(frame.camera)
+            picture = lens.look(tensor, frame.received_ns) if lens else Quality.GOOD
             decoded_ns = self._now()
             scores = self._engine.run(tensor)
         except (RejectedInput, InferenceFailed) as error:
             return self._unjudged(frame, error)
         inferred_ns = self._now()
-        verdicts = self._decide(frame, scores.tolist(), inferred_ns)
+        verdicts = self._decide(frame, scores.tolist(), inferred_ns, picture)
         decided_ns = self._now()
         stamps = Stamps(frame.received_ns, taken_ns, decoded_ns, inferred_ns, decided_ns)
         published_ns = self._publish(frame, stamps, verdicts)
@@ -81,12 +87,14 @@ class FramePath:
         self._log_edge(frame.camera, None)
         return verdicts
 
-    def _decide(self, frame: Frame, scores: Sequence[float], now_ns: int) -> list[tuple[Channel, Evidence]]:
+    def _decide(
+        self, frame: Frame, scores: Sequence[float], now_ns: int, picture: Quality
+    ) -> list[tuple[Channel, Evidence]]:
         late = now_ns > frame.deadline_ns
         verdicts = []
         for channel in self._channels[frame.camera]:
             if channel.spec.vision is not None:
-                channel.see(scores[channel.spec.vision], frame.received_ns, late=late)
+                channel.see(scores[channel.spec.vision], frame.received_ns, late=late, picture=picture)
             verdicts.append((channel, channel.evidence(now_ns)))
         return sorted(verdicts, key=lambda item: _URGENCY[item[1].verdict])
 

@@ -44,6 +44,10 @@ class NodeSettings(Section):
         default=None,
         description="folder for what must survive a restart (alarm states, boot counter); none: memory only",
     )
+    require_synchronised_clock: bool = Field(
+        default=False,
+        description="raise node-clock while the system clock is not synchronised (NTP, PTP, GPS): stamps cannot be trusted then",
+    )
 
 
 class TlsSettings(Section):
@@ -114,6 +118,42 @@ class SparkplugSettings(Section):
         return self
 
 
+class PictureSettings(Section):
+    """When a camera's pictures may not be trusted: its faults become unknown and it raises an alarm. See docs/picture-quality.md."""
+
+    frozen_after_ms: NotNegative = Field(
+        default=2000.0, description="exactly equal pictures for so long are a frozen camera, ms; 0: off"
+    )
+    darkest: float = Field(
+        default=20.0, ge=0.0, le=255.0, description="dark: 99 % of the picture is below this grey level; 0: off"
+    )
+    brightest: float = Field(
+        default=245.0, ge=0.0, le=255.0, description="dazzled: 90 % of the picture is above this grey level; 255: off"
+    )
+    sharpness_share: float = Field(
+        default=0.4,
+        ge=0.0,
+        lt=1.0,
+        description="blurred: less than this share of the sharpness of the camera's own good frames; 0: off",
+    )
+    covered_share: float = Field(
+        default=0.15,
+        ge=0.0,
+        le=1.0,
+        description="covered: a connected patch of so large a share of the picture lost the detail it always had; 0: off",
+    )
+    n_of_m: tuple[int, int] = Field(
+        default=(3, 5), description="[n, m]: n of the last m frames must show a trouble (a freeze counts by time)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PictureSettings:
+        n, m = self.n_of_m
+        if not 1 <= n <= m <= 1000:
+            raise ValueError(f"n_of_m {list(self.n_of_m)} must be 1 <= n <= m <= 1000")
+        return self
+
+
 class CameraSettings(Section):
     """One source of frames."""
 
@@ -135,6 +175,7 @@ class CameraSettings(Section):
         default=None,
         description="JSON pointer to a base64 picture when frames come inside JSON; default: found by name",
     )
+    picture: PictureSettings = PictureSettings()
 
 
 class SensorSettings(Section):

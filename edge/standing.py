@@ -13,6 +13,7 @@ from edge.alarm.state import AlarmSpec
 from edge.annunciator import AlarmEntry, Ne107
 from edge.channel import ChannelSpec
 from edge.frame import Evidence, Quality, Verdict
+from edge.lens import Trouble
 from edge.settings import AlarmSettings, Site
 
 NS_PER_MS = 1_000_000
@@ -25,6 +26,7 @@ class Concern(StrEnum):
     SILENT = "silent"  # a camera without usable frames, or a sensor without values
     LATE = "late"  # frames come, but no verdict is in budget
     STORAGE = "storage"  # the journal is not safe on the disk
+    CLOCK = "clock"  # the system clock is not synchronised
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,44 @@ CAMERA_ALARMS = {
         consequence="Faults are flagged later than the plant was designed for",
     ),
 }
+_UNSEEN = "Faults that only this camera shows are unknown until its pictures are good again"
+PICTURE_ALARMS = {
+    Trouble.FROZEN: SystemAlarm(
+        severity=700,
+        ne107="S",
+        message="Camera {id} repeats one picture",
+        operator_action="Restart the camera or its gateway; watch the asset by other means until it moves again",
+        consequence=_UNSEEN,
+    ),
+    Trouble.DARK: SystemAlarm(
+        severity=600,
+        ne107="S",
+        message="Camera {id} sees nothing but dark",
+        operator_action="Check the lamps, the shutter and what may cover the lens",
+        consequence=_UNSEEN,
+    ),
+    Trouble.DAZZLED: SystemAlarm(
+        severity=600,
+        ne107="S",
+        message="Camera {id} is dazzled",
+        operator_action="Check the exposure and keep sun and lamps out of the lens",
+        consequence=_UNSEEN,
+    ),
+    Trouble.BLURRED: SystemAlarm(
+        severity=600,
+        ne107="S",
+        message="Camera {id} is out of focus",
+        operator_action="Clean the lens, check its focus and its mount; restart the daemon after a wanted change of view",
+        consequence=_UNSEEN,
+    ),
+    Trouble.COVERED: SystemAlarm(
+        severity=600,
+        ne107="S",
+        message="Something covers the view of camera {id}",
+        operator_action="Take away what covers the view; restart the daemon after a wanted change of view",
+        consequence=_UNSEEN,
+    ),
+}
 SENSOR_ALARMS = {
     Concern.SILENT: SystemAlarm(
         severity=500,
@@ -73,11 +113,18 @@ NODE_ALARMS = {
         message="Storage: the journal is not safe on the disk",
         operator_action="Make room in node.state_dir or repair its disk; the heartbeat's journal says what is wrong",
         consequence="Alarms go on, but their states and what was not yet heard are lost at a restart",
-    )
+    ),
+    Concern.CLOCK: SystemAlarm(
+        severity=400,
+        ne107="S",
+        message="The clock of the device is not synchronised",
+        operator_action="Check its time service (timedatectl) and the way to the time server",
+        consequence="Stamps of flags and alarms cannot be compared with those of other devices",
+    ),
 }
 
 
-def alarm_id(source: str, concern: Concern) -> str:
+def alarm_id(source: str, concern: Concern | Trouble) -> str:
     """Id of a system alarm, e.g. ``cam1-silent``."""
     return f"{source}-{concern.value}"
 
@@ -86,12 +133,14 @@ def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]
     """Every alarm of a site; a fault that is not armed has none."""
     entries = [_process(channel, channel.alarm) for channel in channels if channel.alarm is not None and channel.armed]
     for camera in site.cameras:
-        entries += [_system(camera.id, concern, kind, camera=camera.id) for concern, kind in CAMERA_ALARMS.items()]
+        kinds = CAMERA_ALARMS | PICTURE_ALARMS
+        entries += [_system(camera.id, concern, kind, camera=camera.id) for concern, kind in kinds.items()]
     for sensor in site.sensors:
         entries += [_system(sensor.id, concern, kind, camera=None) for concern, kind in SENSOR_ALARMS.items()]
-    if site.node.state_dir is not None:
-        entries += [_system(NODE, concern, kind, camera=None) for concern, kind in NODE_ALARMS.items()]
-    return entries
+    wanted = {Concern.STORAGE: site.node.state_dir is not None, Concern.CLOCK: site.node.require_synchronised_clock}
+    return entries + [
+        _system(NODE, concern, kind, camera=None) for concern, kind in NODE_ALARMS.items() if wanted[concern]
+    ]
 
 
 def silence(age_ns: int | None, uptime_ns: int, stale_after_ns: int) -> Evidence:
@@ -114,6 +163,13 @@ def lateness(arrived_age_ns: int | None, in_budget_age_ns: int | None, uptime_ns
 def unsafe(storage: str) -> Evidence:
     """Whether the journal is not safe on the disk; `storage` as in the heartbeat."""
     return Evidence(Verdict.OK, 0.0, Quality.GOOD) if storage == "ok" else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+
+
+def adrift(synchronised: bool | None) -> Evidence:  # noqa: FBT001 - it is the reading itself
+    """Whether the clock is not synchronised; None: the kernel does not say."""
+    if synchronised is None:
+        return Evidence(Verdict.UNKNOWN, None, Quality.BAD)
+    return Evidence(Verdict.OK, 0.0, Quality.GOOD) if synchronised else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
 
 
 def _process(channel: ChannelSpec, alarm: AlarmSettings) -> AlarmEntry:
@@ -141,7 +197,7 @@ def _process(channel: ChannelSpec, alarm: AlarmSettings) -> AlarmEntry:
     )
 
 
-def _system(source: str, concern: Concern, kind: SystemAlarm, camera: str | None) -> AlarmEntry:
+def _system(source: str, concern: Concern | Trouble, kind: SystemAlarm, camera: str | None) -> AlarmEntry:
     return AlarmEntry(
         spec=AlarmSpec(id=alarm_id(source, concern), severity=kind.severity),
         kind="system",

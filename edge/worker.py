@@ -20,13 +20,14 @@ from edge.errors import RejectedInput
 from edge.frame import Evidence, Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
+from edge.lens import Lens, Trouble
 from edge.messages import Reply
 from edge.path import FramePath
 from edge.publish import Publisher
 from edge.report import Reporter
 from edge.rules import Rule
 from edge.settings import Site
-from edge.standing import NODE, Concern, alarm_id, lateness, silence, unsafe
+from edge.standing import NODE, Concern, adrift, alarm_id, lateness, silence, unsafe
 
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
@@ -76,6 +77,7 @@ class Worker:
         health: the ledger.
         reporter: heartbeat, state and meta.
         inbox: what the network threads leave.
+        lenses: what knows of each camera whether its pictures can be trusted; the path feeds them.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Worker:
         health: Health,
         reporter: Reporter,
         inbox: Inbox,
+        lenses: Mapping[str, Lens] | None = None,
     ) -> None:
         self._site = site
         self._clock = clock
@@ -106,6 +109,7 @@ class Worker:
         self._health = health
         self._reporter = reporter
         self._inbox = inbox
+        self._lenses = lenses or {}
         self._desk = CommandDesk()
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
@@ -176,6 +180,10 @@ class Worker:
             }
             for concern, evidence in conditions.items():
                 self._annunciator.sample(alarm_id(camera.id, concern), evidence, now_ns, now_wall_ns)
+        for camera_id, lens in self._lenses.items():
+            for trouble in Trouble:
+                evidence = lens.evidence(trouble, now_ns)
+                self._annunciator.sample(alarm_id(camera_id, trouble), evidence, now_ns, now_wall_ns)
         for sensor in self._site.sensors:
             age_ns = self._health.sensor_age_ns(sensor.id, now_ns)
             evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
@@ -183,6 +191,9 @@ class Worker:
         if self._site.node.state_dir is not None:
             evidence = unsafe(self._journal.stats().storage)
             self._annunciator.sample(alarm_id(NODE, Concern.STORAGE), evidence, now_ns, now_wall_ns)
+        if self._site.node.require_synchronised_clock:
+            evidence = adrift(self._clock.synchronised())
+            self._annunciator.sample(alarm_id(NODE, Concern.CLOCK), evidence, now_ns, now_wall_ns)
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rig import PREFIX, Daemon, Ear, Sender, site_document
+from benchmarks.rig import PREFIX, STILLS, Daemon, Ear, Sender, site_document
 from tests.brokers import Mosquitto
 from tests.edge.builders import colour_bundle, flat_jpeg
 
@@ -25,9 +25,9 @@ ALARM = {
 SITE = {
     "node": {"id": "bench", "asset_path": "acme/north/line3"},
     "cameras": [
-        {"id": "cam1", "max_bytes": 2_000_000},
-        {"id": "cam2", "stale_after_ms": 700},
-        {"id": "cam3", "budget_ms": 8.0, "max_bytes": 20_000_000},
+        {"id": "cam1", "max_bytes": 2_000_000, "picture": STILLS},
+        {"id": "cam2", "stale_after_ms": 700, "picture": STILLS},
+        {"id": "cam3", "budget_ms": 8.0, "max_bytes": 20_000_000, "picture": STILLS},
     ],
     "sensors": [
         {"id": "temperature", "stale_after_ms": 60_000},

@@ -1,0 +1,233 @@
+"""Whether a camera's pictures can be trusted: frozen, dark, dazzled, blurred or covered; judged on the tensor that the model gets anyway.
+
+Pure: time is an argument. Dark and dazzled are absolute; blurred and covered are measured against what this camera's own good frames looked
+like, never against absolute numbers, because a painted sheet holds less detail than a wire mesh. Figures: docs/picture-quality.md.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Evidence, Quality, Verdict, worst
+from edge.settings import PictureSettings
+
+NS_PER_MS = 1_000_000
+LEAST_EQUAL = 3  # two equal frames of a slow camera are no freeze
+ROWS = 4  # every so many rows are looked at, which is enough and takes a quarter of the time
+MIN_SIDE_PX = 72  # below it a grid cell holds no looked-at row, and only a freeze can be seen
+GRID = 16  # cells a side in which detail is measured
+LAG = 4  # px between the samples of the coarse second difference: twice what a lens must blur to hide small faults at 224 px
+MIN_DETAIL = 1.0  # grey levels: a cell with less shows noise and JPEG blocks, so its loss cannot be noticed
+LOST_SHARE = 0.4  # a cell with less of its own usual least detail has lost its view
+USUAL_LEAST = 0.05  # quantile of a cell's detail over the remembered frames
+REMEMBERED = 60  # frames that make the baseline
+LEARN_EVERY_NS = 100 * NS_PER_MS  # at most one remembered frame in so long while learning: 6 s of a fast camera
+RENEW_EVERY_NS = 60_000 * NS_PER_MS  # and afterwards, so that the baseline is an hour deep
+
+
+class Trouble(StrEnum):
+    """What is wrong with a camera's pictures; the second part of its alarm's id."""
+
+    FROZEN = "frozen"
+    DARK = "dark"
+    DAZZLED = "dazzled"
+    BLURRED = "blurred"
+    COVERED = "covered"
+
+
+QUALITY = {Trouble.FROZEN: Quality.STALE}  # an old picture; all others are bad ones
+_OPTICAL = tuple(trouble for trouble in Trouble if trouble is not Trouble.FROZEN)
+_LEARNED = (Trouble.BLURRED, Trouble.COVERED)
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What one picture shows.
+
+    Attributes:
+        darkest: grey level below which 10 % of the picture lies, 0..255.
+        brightest: grey level below which 99 % of it lies, 0..255.
+        sharpness: fine detail over coarse detail, a ratio of energies that blur lowers and neither contrast nor light changes.
+        detail: float32 [GRID, GRID], coarse detail of each cell, grey levels (root mean square).
+    """
+
+    darkest: float
+    brightest: float
+    sharpness: float
+    detail: NDArray[np.float32]
+
+
+def measure(tensor: NDArray[np.uint8]) -> Measures:
+    """Measure a tensor uint8 [1, height, width, 3], both at least `MIN_SIDE_PX`; only green is looked at."""
+    green = tensor[0, :, :, 1]
+    counts = np.cumsum(np.bincount(green[::ROWS, ::ROWS].ravel(), minlength=256))
+    darkest, brightest = np.searchsorted(counts, (0.10 * counts[-1], 0.99 * counts[-1]))
+    grey = green.astype(np.float32)
+    coarse = _curvature(grey, LAG)
+    fine = _curvature(grey, 1)
+    detail = _by_cell(coarse)
+    sharpness = float(fine.mean()) / (float(coarse.mean()) + 1.0)  # + 1: nothing is divided by a blank wall
+    return Measures(float(darkest), float(brightest), sharpness, detail)
+
+
+def _curvature(grey: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
+    """Energy of the second differences over ``lag`` px, both directions, on some rows: a slope of light or shade has none."""
+    here, above, below = grey[lag:-lag:ROWS], grey[: -2 * lag : ROWS, lag:-lag], grey[2 * lag :: ROWS, lag:-lag]
+    twice = 2.0 * here[:, lag:-lag]
+    across = here[:, 2 * lag :] + here[:, : -2 * lag] - twice
+    down = above + below - twice
+    across *= across
+    down *= down
+    across += down
+    return across
+
+
+def _by_cell(energy: NDArray[np.float32]) -> NDArray[np.float32]:
+    rows, columns = energy.shape[0] // GRID, energy.shape[1] // GRID
+    cells = energy[: rows * GRID, : columns * GRID].reshape(GRID, rows, GRID, columns)
+    mean = cells.sum(axis=1).sum(axis=2) / (rows * columns)
+    detail: NDArray[np.float32] = np.sqrt(
+        mean / 12.0
+    )  # 12: what noise of one grey level puts into two second differences
+    return detail
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What this camera's good frames look like: the middle of their sharpness, and the least detail usual in each cell, float32 [GRID, GRID]."""
+
+    sharpness: float
+    detail: NDArray[np.float32]
+
+
+def judge(seen: Measures, usual: Baseline | None, settings: PictureSettings) -> Trouble | None:
+    """The first trouble that one picture shows; without a baseline neither blur nor cover can be seen."""
+    if seen.brightest < settings.darkest:
+        return Trouble.DARK
+    if seen.darkest > settings.brightest:
+        return Trouble.DAZZLED
+    if usual is None:
+        return None
+    if seen.sharpness < settings.sharpness_share * usual.sharpness:
+        return Trouble.BLURRED
+    if settings.covered_share > 0.0 and covered(seen.detail, usual.detail) >= settings.covered_share:
+        return Trouble.COVERED
+    return None
+
+
+def covered(detail: NDArray[np.float32], usual: NDArray[np.float32]) -> float:
+    """Share of the picture, 0..1, that the largest connected patch of cells without their usual detail takes."""
+    lost = (usual >= MIN_DETAIL) & (detail < LOST_SHARE * usual)
+    return _largest_patch(lost) / lost.size if lost.any() else 0.0
+
+
+def _largest_patch(mask: NDArray[np.bool_]) -> int:
+    """Cells in the largest patch connected over edges."""
+    width = mask.shape[1] + 1  # a column of nothing between the rows: neighbours never wrap around
+    waiting = {row * width + column for row, column in zip(*np.nonzero(mask), strict=True)}
+    largest = 0
+    while waiting:
+        border, size = [waiting.pop()], 0
+        while border:
+            at = border.pop()
+            size += 1
+            near = {at - 1, at + 1, at - width, at + width} & waiting
+            waiting -= near
+            border.extend(near)
+        largest = max(largest, size)
+    return largest
+
+
+class Memory:
+    """The good frames that a camera's baseline is made of: quickly filled, then slowly renewed."""
+
+    def __init__(self) -> None:
+        self._sharpness: deque[float] = deque(maxlen=REMEMBERED)
+        self._detail: deque[NDArray[np.float32]] = deque(maxlen=REMEMBERED)
+        self._next_ns: int | None = None
+        self.baseline: Baseline | None = None
+
+    def learn(self, seen: Measures, received_ns: int) -> None:
+        """Remember a good frame, if one is due."""
+        if self._next_ns is not None and received_ns < self._next_ns:
+            return
+        self._sharpness.append(seen.sharpness)
+        self._detail.append(seen.detail)
+        full = len(self._detail) == REMEMBERED
+        self._next_ns = received_ns + (RENEW_EVERY_NS if full else LEARN_EVERY_NS)
+        if full:
+            least = np.sort(np.stack(self._detail), axis=0)[round(USUAL_LEAST * (REMEMBERED - 1))]
+            self.baseline = Baseline(float(np.median(self._sharpness)), least)
+
+
+class Lens:
+    """One camera's pictures over time.
+
+    A trouble stands while n of the last m frames show it, so that one odd frame changes nothing; a freeze stands from `frozen_after_ms` of
+    exactly equal pictures until the first other one. Frames with a trouble, and repeated ones, teach the baseline nothing.
+
+    Args:
+        settings: what counts as trouble.
+        stale_after_ns: without frames for so long nothing is known.
+    """
+
+    def __init__(self, settings: PictureSettings, stale_after_ns: int) -> None:
+        self._settings = settings
+        self._stale_after_ns = stale_after_ns
+        self._frozen_after_ns = round(settings.frozen_after_ms * NS_PER_MS)
+        self._memory = Memory()
+        self._shown: deque[Trouble | None] = deque(maxlen=settings.n_of_m[1])
+        self._last: NDArray[np.uint8] | None = None
+        self._seen_ns = 0
+        self._equal_since_ns = 0
+        self._equal = 0
+        self._standing: frozenset[Trouble] = frozenset()
+
+    def look(self, tensor: NDArray[np.uint8], received_ns: int) -> Quality:
+        """Take a frame's tensor, uint8 [1, height, width, 3], which is kept and must not change; says how far its verdicts may be trusted."""
+        same = self._last is not None and np.array_equal(self._last, tensor)
+        if same:
+            self._equal += 1
+        else:
+            self._equal, self._equal_since_ns = 1, received_ns
+        self._shown.append(self._shown[-1] if same else self._trouble(tensor, received_ns))
+        self._last, self._seen_ns = tensor, received_ns
+        n = self._settings.n_of_m[0]
+        standing: set[Trouble] = {trouble for trouble in _OPTICAL if self._shown.count(trouble) >= n}
+        if self._frozen(received_ns):
+            standing.add(Trouble.FROZEN)
+        self._standing = frozenset(standing)
+        return worst(*(QUALITY.get(trouble, Quality.BAD) for trouble in standing))
+
+    def evidence(self, trouble: Trouble, now_ns: int) -> Evidence:
+        """Whether a trouble stands; unknown without frames, before the baseline is learned, and where another trouble hides it."""
+        if self._last is None or now_ns - self._seen_ns > self._stale_after_ns:
+            return Evidence(Verdict.UNKNOWN, None, Quality.STALE)
+        if trouble in self._standing:
+            return Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+        if trouble is not Trouble.FROZEN and self._standing:
+            return Evidence(Verdict.UNKNOWN, None, Quality.BAD)
+        if trouble in _LEARNED and self._memory.baseline is None:
+            return Evidence(Verdict.UNKNOWN, None, Quality.UNCERTAIN)
+        return Evidence(Verdict.OK, 0.0, Quality.GOOD)
+
+    def _trouble(self, tensor: NDArray[np.uint8], received_ns: int) -> Trouble | None:
+        if min(tensor.shape[1:3]) < MIN_SIDE_PX:
+            return None
+        seen = measure(tensor)
+        trouble = judge(seen, self._memory.baseline, self._settings)
+        if trouble is None:
+            self._memory.learn(seen, received_ns)
+        return trouble
+
+    def _frozen(self, received_ns: int) -> bool:
+        return (
+            self._frozen_after_ns > 0
+            and self._equal >= LEAST_EQUAL
+            and received_ns - self._equal_since_ns >= self._frozen_after_ns
+        )

@@ -1,0 +1,239 @@
+"""Tests of edge.lens: what a picture that cannot be trusted looks like, and what one odd frame must not do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edge.frame import Quality, Verdict
+from edge.lens import LEARN_EVERY_NS, REMEMBERED, Lens, Trouble, covered, measure
+from edge.settings import PictureSettings
+
+MS = 1_000_000
+Tensor = NDArray[np.uint8]
+
+
+def _detailed(size: int) -> NDArray[np.float32]:
+    """Detail of all sizes around a middle grey."""
+    rng = np.random.default_rng(99)
+    grey = np.full((size, size), 100.0)
+    for step in (1, 2, 4, 8, 16):
+        grey += np.kron(rng.normal(0.0, 14.0, (-(-size // step), -(-size // step))), np.ones((step, step)))[
+            :size, :size
+        ]
+    return grey.astype(np.float32)
+
+
+SIDE = 96
+SCENE = _detailed(SIDE)
+
+
+def scene(seed: int) -> Tensor:
+    """A sharp picture with sensor noise; another seed is another moment of the same scene."""
+    noisy = SCENE[..., None] + 2.0 * np.random.default_rng(seed).standard_normal((SIDE, SIDE, 3), np.float32)
+    return np.clip(noisy, 0, 255).astype(np.uint8)[None]
+
+
+def blurred(tensor: Tensor, times: int = 3) -> Tensor:
+    """The picture through a box of 5 px, some times."""
+    grey = tensor[0].astype(np.float32)
+    for _ in range(times):
+        for axis in (0, 1):
+            grey = np.mean([np.roll(grey, shift, axis) for shift in range(-2, 3)], axis=0)
+    return grey.astype(np.uint8)[None]
+
+
+def half_black(tensor: Tensor) -> Tensor:
+    """The upper half is covered."""
+    spoiled = tensor.copy()
+    spoiled[:, : tensor.shape[1] // 2] = 5
+    return spoiled
+
+
+class Eye:
+    """A lens with its own time, a frame each 100 ms."""
+
+    def __init__(self, **settings: object) -> None:
+        self.lens = Lens(PictureSettings.model_validate(settings), stale_after_ns=2000 * MS)
+        self.now_ns = 0
+        self.count = 0
+
+    def see(self, tensor: Tensor) -> Quality:
+        """The next frame."""
+        self.now_ns += LEARN_EVERY_NS
+        return self.lens.look(tensor, self.now_ns)
+
+    def good(self, frames: int = 1) -> Quality:
+        """The next good frames; the quality of the last."""
+        for _ in range(frames):
+            self.count += 1
+            quality = self.see(scene(self.count))
+        return quality
+
+    def verdict(self, trouble: Trouble) -> Verdict:
+        """What is known of a trouble now."""
+        return self.lens.evidence(trouble, self.now_ns).verdict
+
+
+@pytest.fixture
+def eye() -> Eye:
+    """A lens that has learned its scene."""
+    eye = Eye()
+    eye.good(REMEMBERED)
+    return eye
+
+
+SPOILED = {
+    Trouble.DARK: lambda tensor: (tensor * 0.05).astype(np.uint8),
+    Trouble.DAZZLED: lambda tensor: np.maximum(tensor, 250),
+    Trouble.BLURRED: blurred,
+    Trouble.COVERED: half_black,
+}
+
+
+@pytest.mark.parametrize("trouble", SPOILED)
+def test_a_spoiled_picture_is_bad_by_its_own_name(eye: Eye, trouble: Trouble) -> None:
+    """Three spoiled frames of five make the quality bad, raise that trouble and no other, and good frames end it."""
+    qualities = [eye.see(SPOILED[trouble](scene(1000 + index))) for index in range(3)]
+    assert qualities == [Quality.GOOD, Quality.GOOD, Quality.BAD]
+    assert [item for item in Trouble if eye.verdict(item) is Verdict.FAULT] == [trouble]
+    assert eye.good(3) is Quality.GOOD
+    assert eye.verdict(trouble) is Verdict.OK
+
+
+@pytest.mark.parametrize("trouble", SPOILED)
+def test_odd_frames_change_nothing(eye: Eye, trouble: Trouble) -> None:
+    """Two spoiled frames of five are no trouble, however often that happens."""
+    for index in range(5):
+        for spoiled in (SPOILED[trouble](scene(2000 + index)), SPOILED[trouble](scene(3000 + index))):
+            assert eye.see(spoiled) is Quality.GOOD
+        assert eye.good(3) is Quality.GOOD
+
+
+def test_good_frames_are_good(eye: Eye) -> None:
+    """Noise alone never makes a trouble, before and after learning."""
+    assert all(eye.good() is Quality.GOOD for _ in range(200))
+    assert all(eye.verdict(trouble) is Verdict.OK for trouble in Trouble)
+
+
+def test_equal_pictures_freeze_by_time() -> None:
+    """Exactly equal pictures are a freeze once they are as old as frozen_after_ms, and the first other one ends it."""
+    eye = Eye(frozen_after_ms=500)
+    still = scene(7777)
+    assert [eye.see(still) for _ in range(6)] == [Quality.GOOD] * 5 + [Quality.STALE]
+    assert eye.verdict(Trouble.FROZEN) is Verdict.FAULT
+    assert eye.good() is Quality.GOOD
+    assert eye.verdict(Trouble.FROZEN) is Verdict.OK
+
+
+def test_two_equal_pictures_of_a_slow_camera_are_no_freeze() -> None:
+    """A camera that sends a picture a minute is not frozen because two of them are equal."""
+    lens = Lens(PictureSettings(), stale_after_ns=10**12)
+    still = scene(1)
+    assert [lens.look(still, minute * 60_000 * MS) for minute in range(3)] == [
+        Quality.GOOD,
+        Quality.GOOD,
+        Quality.STALE,
+    ]
+
+
+def test_one_changed_pixel_is_no_freeze() -> None:
+    """Frozen means exactly equal: a still scene with noise in one pixel is a living camera."""
+    eye = Eye(frozen_after_ms=500)
+    for index in range(30):
+        still = scene(1)
+        still[0, 0, 0, 1] = index % 2
+        assert eye.see(still) is Quality.GOOD
+
+
+def test_a_black_frozen_picture_is_both() -> None:
+    """A dead camera's black picture is dark after three frames, and frozen when its time is over; the worse quality holds."""
+    eye = Eye(frozen_after_ms=500)
+    black = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    assert [eye.see(black) for _ in range(6)] == [Quality.GOOD] * 2 + [Quality.BAD] * 4
+    assert eye.verdict(Trouble.DARK) is eye.verdict(Trouble.FROZEN) is Verdict.FAULT
+
+
+def test_what_a_trouble_hides_is_unknown(eye: Eye) -> None:
+    """In the dark nobody can tell whether the picture is blurred: that alarm's condition freezes, it is not ok."""
+    for index in range(3):
+        eye.see(SPOILED[Trouble.DARK](scene(4000 + index)))
+    assert eye.verdict(Trouble.BLURRED) is Verdict.UNKNOWN
+    assert eye.verdict(Trouble.FROZEN) is Verdict.OK
+
+
+def test_blur_and_cover_need_a_baseline() -> None:
+    """Before enough good frames were seen both are unknown, and a blurred picture is not called so."""
+    eye = Eye()
+    eye.good(REMEMBERED - 1)
+    assert eye.verdict(Trouble.BLURRED) is eye.verdict(Trouble.COVERED) is Verdict.UNKNOWN
+    eye.good()
+    assert eye.verdict(Trouble.BLURRED) is eye.verdict(Trouble.COVERED) is Verdict.OK
+
+
+def test_trouble_and_repeats_teach_nothing(eye: Eye) -> None:
+    """However long the lens stays covered, it is not taken for the new normal."""
+    for index in range(100):
+        eye.now_ns += 60_000 * MS
+        quality = eye.see(half_black(scene(5000 + index)))
+    assert quality is Quality.BAD
+    fresh = Eye(frozen_after_ms=0)
+    still = scene(1)
+    for _ in range(3 * REMEMBERED):
+        fresh.see(still)
+    assert fresh.verdict(Trouble.BLURRED) is Verdict.UNKNOWN
+
+
+def test_without_frames_nothing_is_known(eye: Eye) -> None:
+    """A silent camera is neither covered nor clear; that it is silent is another alarm's."""
+    later_ns = eye.now_ns + 2001 * MS
+    assert {eye.lens.evidence(trouble, later_ns).verdict for trouble in Trouble} == {Verdict.UNKNOWN}
+    assert {Eye().verdict(trouble) for trouble in Trouble} == {Verdict.UNKNOWN}
+
+
+def test_each_check_can_be_turned_off() -> None:
+    """With every limit at its off value nothing is ever wrong."""
+    eye = Eye(frozen_after_ms=0, darkest=0, brightest=255, sharpness_share=0, covered_share=0)
+    eye.good(REMEMBERED)
+    for tensor in (
+        *(spoil(scene(1)) for spoil in SPOILED.values()),
+        np.zeros_like(scene(1)),
+        np.full_like(scene(1), 255),
+    ):
+        assert {eye.see(tensor) for _ in range(30)} == {Quality.GOOD}
+
+
+def test_light_and_contrast_are_not_sharpness() -> None:
+    """Half the light is the same sharpness; blur is not."""
+    sharp = measure(scene(1)).sharpness
+    assert measure((scene(1) * 0.5).astype(np.uint8)).sharpness == pytest.approx(sharp, rel=0.1)
+    assert measure(blurred(scene(1))).sharpness < 0.4 * sharp
+
+
+def test_covered_counts_the_largest_patch_of_cells_that_had_detail() -> None:
+    """Scattered cells do not add up, cells that touch only at corners or over the picture's edge do not, and empty ones do not count."""
+    usual = np.full((16, 16), 5.0, np.float32)
+    detail = usual.copy()
+    detail[3, 15] = detail[4, 0] = detail[5, 1] = 0.0
+    assert covered(detail, usual) == 1 / 256
+    detail[8:12, 2:6] = 1.9
+    assert covered(detail, usual) == 16 / 256
+    usual[8:10] = 0.9
+    assert covered(detail, usual) == 8 / 256
+
+
+def test_small_tensors_show_only_a_freeze() -> None:
+    """Below 72 px a cell would hold no pixel row: nothing is measured, and nothing breaks."""
+    eye = Eye(frozen_after_ms=500)
+    small = np.zeros((1, 32, 32, 3), np.uint8)
+    assert [eye.see(small) for _ in range(6)] == [Quality.GOOD] * 5 + [Quality.STALE]
+    assert Eye().see(np.zeros((1, 72, 72, 3), np.uint8)) is Quality.GOOD
+
+
+@pytest.mark.parametrize("bad", [{"n_of_m": (4, 3)}, {"n_of_m": (0, 3)}, {"darkest": 300}, {"sharpness_share": 1.0}])
+def test_senseless_settings_are_refused(bad: dict[str, object]) -> None:
+    """Settings that could never hold, or always, are errors."""
+    with pytest.raises(ValidationError):
+        PictureSettings.model_validate(bad)
