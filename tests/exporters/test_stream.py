@@ -29,6 +29,7 @@ def test_the_streamed_graph_is_the_checkpoint(case: check.Case, tmp_path: Path) 
     assert written.streamed > 20
 
 
+@pytest.mark.slow
 def test_quantized_on_the_way(case: check.Case, tmp_path: Path) -> None:
     """Products with large weights become int8 while they are written; answers drift little and the file shrinks."""
     whole = stream(case.model.family, case.model.checkpoint, case.prompts, tmp_path / "whole.onnx")

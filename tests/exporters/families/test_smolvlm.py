@@ -29,7 +29,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> check.Case:
     return check.make(SmolVlm(), tiny.smolvlm(tmp_path_factory.mktemp("smolvlm")))
 
 
-@pytest.mark.parametrize("form", ["tree", "prefix"])
+@pytest.mark.parametrize("form", ["tree", pytest.param("prefix", marks=pytest.mark.slow)])
 def test_one_pass_in_onnx_runtime_answers_as_the_checkpoint(case: check.Case, form: Form) -> None:
     """64 pictures x 8 questions: logits within 1e-4 of transformers asked one by one, no verdict flips."""
     found = check.in_onnx_runtime(case, form)
@@ -100,6 +100,7 @@ def test_smolvlm2_is_the_same_family(tmp_path: Path) -> None:
     require_exact(check.in_torch(second, second.model.one_pass(second.prompts)), second.reference)
 
 
+@pytest.mark.slow
 def test_int8_keeps_nearly_all_verdicts(case: check.Case) -> None:
     """Dynamic int8 drifts, and the drift is a number: on random weights at most 3 % of verdicts flip."""
     found = check.quantized(case, "tree")
