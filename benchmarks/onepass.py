@@ -172,12 +172,13 @@ def stream_one(size: str, scheme: str, folder: Path, questions: int, resolution:
     asked = [Question(str(n), (words,), ()) for n, words in enumerate(WORDED[:questions])]
     target = folder / f"{scheme}-{questions}.onnx"
     written = stream(family, checkpoint, family.compile(checkpoint, asked), target, scheme=cast("Scheme", scheme))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
     print(
         json.dumps(
             {
                 "seconds": time.perf_counter() - start,
-                "peak_bytes": peak,
+                "cpu_seconds": used.ru_utime + used.ru_stime,
+                "peak_bytes": used.ru_maxrss * 1024,
                 "output_bytes": written.bytes,
                 "quantized": written.quantized,
             }
