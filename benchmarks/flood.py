@@ -125,7 +125,7 @@ def _send_readings(port: int, count: int) -> None:
 def _broker_dropped(broker: rig.Broker) -> int:
     """Messages that Mosquitto itself gave up, as it says."""
     ear = rig.Ear(broker.port, topics=(), extra=("$SYS/broker/publish/messages/dropped",))
-    rig.wait_for(ear.count, 5, "Mosquitto tells what it dropped")
+    rig.wait_for(ear.count, 30, "Mosquitto tells what it dropped")
     time.sleep(1.2)  # its figures are a second old
     dropped = int(ear.everything()[-1].payload)
     ear.close()

@@ -32,12 +32,13 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--graphs", nargs="+", default=["10ms", "40ms", "140ms"], choices=sorted(SHAPES))
     parser.add_argument("--install", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--venv", type=Path, help="where the fresh environment goes, or one that is there from before")
     options = parser.parse_args()
     frames, _ = material.frames_720p()
     with tempfile.TemporaryDirectory() as folder:
         python, notes = sys.executable, []
         if options.install:
-            python, note = install(Path(folder) / "venv")
+            python, note = install(options.venv or Path(folder) / "venv")
             notes.append(note)
         rows = [measure(name, options.starts, python, frames) for name in options.graphs]
     report.write(
@@ -55,10 +56,12 @@ def main() -> None:
 
 def install(folder: Path) -> tuple[str, str]:
     """A fresh environment from the lock file: its interpreter, and what it weighs."""
-    venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
     lock = rig.ROOT / "deploy" / "locks" / "daemon.txt"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", str(lock)], check=True)
+    if not folder.exists():
+        venv.create(folder, with_pip=True)
+        command = [python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", str(lock)]
+        subprocess.run(command, check=True)
     packages = next((folder / "lib").glob("python*/site-packages"))
     ours = sum(_bytes(rig.ROOT / name) for name in ("edge", "exporters", "devices"))
     theirs = sum(_bytes(item) for item in packages.iterdir() if not item.name.startswith(INSTALLERS))
