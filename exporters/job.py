@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.bundle import InputSpec
+from edge.errors import ConfigError
 from exporters import load
 from exporters.device import Device, load_device
 from exporters.families.base import Checkpoint, Family, Geometry, PixelSpec
+from exporters.onepass.generative import Generative
 from exporters.recipe import Recipe, checkpoint_folder, load_recipe
 
 
@@ -46,6 +48,7 @@ def prepare(recipe_file: Path, board: str) -> Job:
     recipe = load_recipe(recipe_file)
     board_name, device = load_device(board)
     checkpoint, family = load.inspect(checkpoint_folder(recipe, recipe_file.resolve().parent))
+    family = _asked(family, recipe)
     return Job(
         recipe=recipe,
         recipe_file=recipe_file,
@@ -56,3 +59,16 @@ def prepare(recipe_file: Path, board: str) -> Job:
         pixels=family.pixels(checkpoint),
         geometry=family.geometry(checkpoint, len(recipe.faults)),
     )
+
+
+def _asked(family: Family, recipe: Recipe) -> Family:
+    """The family with the recipe's [generative] section, which only a generative family has use for."""
+    if isinstance(family, Generative):
+        if recipe.head.kind == "fitted":
+            raise ConfigError(f"head.kind = 'fitted' needs a dual encoder; {family.name} answers questions in words.")
+        return replace(family, **recipe.generative.model_dump())
+    if recipe.generative.model_fields_set:
+        raise ConfigError(
+            f"[generative] is for checkpoints that answer in words; {family.name} compares them: remove the section."
+        )
+    return family

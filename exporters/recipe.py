@@ -94,9 +94,24 @@ class Head(Section):
         default=(0.0, 0.5, 1.0),
         description="depths of the tower whose patch features the fitted head sees; 0: patch embedding, 1: last layer",
     )
-    epochs: int = Field(default=30, ge=1, description="passes over the fit images, number")
+    epochs: int = Field(default=40, ge=1, description="passes over the fit images, number")
     hidden: int = Field(default=96, ge=4, le=1024, description="width of the fitted head, units")
     seed: int = Field(default=0, description="seed of the fit")
+
+
+class Generative(Section):
+    """How a checkpoint that answers in words is asked; other checkpoints refuse this section."""
+
+    resolution_px: int | None = Field(
+        default=None, ge=1, description="edge of the square picture, px; none: the checkpoint's own"
+    )
+    form: Literal["tree", "prefix"] | None = Field(
+        default=None, description="how the questions share the prompt's beginning; none: what suits the family"
+    )
+    opening: str = Field(
+        default="",
+        description="text behind the opening of the answer, e.g. an empty thought for a checkpoint trained to think first",
+    )
 
 
 class Quantization(Section):
@@ -141,6 +156,7 @@ class Recipe(Section):
     )
     images: Images = Field(default=Images(), description="the site's own images")
     head: Head = Field(default=Head(), description="how features become evidence")
+    generative: Generative = Field(default=Generative(), description="how a generative checkpoint is asked")
     quantization: Quantization = Field(default=Quantization(), description="what to try")
     tolerance: Tolerance = Field(default=Tolerance(), description="what must hold")
     faults: tuple[FaultRecipe, ...] = Field(min_length=1, description="the faults to flag")

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from edge.bundle import open_bundle
+from edge.errors import ConfigError
 from edge.infer import Engine
 from exporters import pipeline
 from exporters.families.registry import FAMILIES
+from exporters.families.smolvlm import SmolVlm
 from exporters.job import prepare
 from exporters.load import inspect
 from tests.exporters import tiny_checkpoints as tiny
@@ -74,3 +76,31 @@ def test_the_toolchain_knows_the_family(make: Callable[[Path], Path], name: str,
     geometry = family.geometry(checkpoint, 8)
     assert 0 < geometry.matmul_parameters < checkpoint.parameters
     assert geometry.flop > family.geometry(checkpoint, 1).flop
+
+
+def test_the_recipe_sets_resolution_and_form(tmp_path: Path) -> None:
+    """[generative] reaches the family: a quarter of the pixels, another form, and a smaller estimate."""
+    (tmp_path / "smolvlm").mkdir()
+    tiny.smolvlm(tmp_path / "smolvlm")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    whole = prepare(tmp_path / "recipe.toml", "x86-64-avx2")
+    (tmp_path / "small.toml").write_text(
+        RECIPE.replace("[quant", '[generative]\nresolution_px = 32\nform = "prefix"\n[quant')
+    )
+    small = prepare(tmp_path / "small.toml", "x86-64-avx2")
+    assert (small.pixels.width, whole.pixels.width) == (32, 64)
+    assert isinstance(small.family, SmolVlm)
+    assert small.family.form == "prefix"
+    assert small.geometry.flop < whole.geometry.flop
+    fitted = RECIPE.replace("[quant", '[head]\nkind = "fitted"\n[images]\nnormal = ["pictures"]\n[quant')
+    (tmp_path / "fitted.toml").write_text(fitted)
+    with pytest.raises(ConfigError, match="needs a dual encoder"):
+        prepare(tmp_path / "fitted.toml", "x86-64-avx2")
+
+
+def test_a_dual_encoder_refuses_the_section(siglip: Path, tmp_path: Path) -> None:
+    """[generative] for a checkpoint that is not is an error, not ignored."""
+    recipe = RECIPE.replace('"smolvlm"', f'"{siglip}"').replace("[quant", "[generative]\nresolution_px = 32\n[quant")
+    (tmp_path / "recipe.toml").write_text(recipe)
+    with pytest.raises(ConfigError, match="remove the section"):
+        prepare(tmp_path / "recipe.toml", "x86-64-avx2")
