@@ -51,10 +51,12 @@ def line_zero_shot(encoder: Encoder, count: int) -> Figures:
         others = np.concatenate([pooled for other, pooled in faulty.items() if other != fault])
         table[fault] = {}
         for wording, asked in (("usual", prompts.USUAL[fault]), ("unseen", prompts.UNSEEN[fault])):
-            good, bad, rest = (encoder.contrast(x, asked, prompts.NORMAL) for x in (normal, faulty[fault], others))
+            good, bad = (encoder.contrast(x, asked, prompts.NORMAL) for x in (normal, faulty[fault]))
             table[fault][f"{wording}_normal"] = _pair(bad, good)
             table[fault][f"{wording}_normal_clear"] = _pair(bad[clear[fault]], good)
-            table[fault][f"{wording}_others"] = _pair(bad, rest)
+            # Among faulty scenes the normal prompts would only tell how plain a fault is, so the fault's own prompts stand alone.
+            named = encoder.ensemble(asked)
+            table[fault][f"{wording}_others"] = _pair(faulty[fault] @ named, others @ named)
     anything = [f"a part with {FAULTS[fault].nouns[0]}" for fault in FAULTS]
     pooled = np.concatenate(list(faulty.values()))
     scores = [

@@ -66,8 +66,8 @@ class Trainee(nn.Module):
         patches = patches.gather(1, kept[..., None].expand(-1, -1, patches.shape[-1]))
         embeddings = self.siglip.vision_model.embeddings
         projection = embeddings.patch_embedding
-        embedded: Tensor = nn.functional.linear(patches, projection.weight.flatten(1), projection.bias)
-        return embedded + embeddings.position_embedding(kept)
+        places: Tensor = embeddings.position_embedding(kept)
+        return nn.functional.linear(patches, projection.weight.flatten(1), projection.bias) + places
 
     def read(self, tokens: Tensor) -> Tensor:
         """Text embeddings (n, width) of token ids int64 (n, LENGTH), every text padded to full length as SigLIP expects."""
