@@ -22,6 +22,7 @@ BD_SEQ = "bdSeq"
 GOOD, BAD, STALE = 192, 0, 500  # the three quality codes that the specification knows
 MAX_HISTORY = 10_000  # changes kept for each scope while nobody listens; the oldest give way and are counted
 MAX_BATCH = 250  # late changes in one message, one message a poll
+CLOCK_STEP_MS = 1_000  # a clock that was set back so far is believed
 HOST_WAIT_MS = 10_000  # with several servers: how long one may be without a word of the primary host
 
 
@@ -160,9 +161,11 @@ class EdgeNode:
         cell = self._cells.get(item.device, {}).get(item.name)
         if cell is None or (cell.value, cell.quality) == (item.value, item.quality):
             return
-        item = replace(item, say_quality=item.quality != GOOD or cell.quality != GOOD)
-        cell.value, cell.quality = item.value, item.quality
-        cell.at_ms = max(item.at_ms, cell.at_ms or 0)
+        at_ms = item.at_ms
+        if cell.at_ms is not None and 0 <= cell.at_ms - at_ms < CLOCK_STEP_MS:
+            at_ms = cell.at_ms + 1  # two values of one metric never have one time: hosts would keep either
+        item = replace(item, at_ms=at_ms, say_quality=item.quality != GOOD or cell.quality != GOOD)
+        cell.value, cell.quality, cell.at_ms = item.value, item.quality, at_ms
         if self.phase is Phase.BORN and (item.device is None or self._alive[item.device]):
             self._queue.append(item)
         else:
@@ -268,10 +271,9 @@ class EdgeNode:
     def _data(
         self, scope: str | None, batch: Iterable[Change], now_ms: int, *, historical: bool = False
     ) -> list[Outgoing]:
-        newest = {(change.name, change.at_ms): change for change in batch}  # of one metric at one instant: the last
-        if not newest:
+        changes = sorted(batch, key=lambda change: change.at_ms)
+        if not changes:
             return []
-        changes = sorted(newest.values(), key=lambda change: change.at_ms)
         metrics = [
             Metric(
                 name=change.name,

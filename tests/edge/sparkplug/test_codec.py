@@ -1,0 +1,176 @@
+"""The codec against Google's protobuf runtime, with a schema of its own, and against the npm decoder that hosts use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import RejectedInput
+from edge.sparkplug.codec import DataType, Metric, Payload, Property, decode, encode, signed
+from tests.sparkplug_conformance.schema import Payload as Judge
+from tests.sparkplug_conformance.schema import canonical, read, value_of
+
+ROOT = Path(__file__).parents[3]
+NPM_PACKAGE = "sparkplug-payload@1.0.3"
+EXAMPLES: dict[DataType, list[Any]] = {
+    DataType.INT32: [0, 1, -1, 2**31 - 1, -(2**31)],
+    DataType.INT64: [0, 255, -1, 2**63 - 1, -(2**63)],
+    DataType.FLOAT: [0.0, -1.5, 0.25],
+    DataType.DOUBLE: [0.0, math.pi, -1e300],
+    DataType.BOOLEAN: [True, False],
+    DataType.STRING: ["", "UNACK_ALM", "Größe µm 漢字"],
+    DataType.DATETIME: [0, 1_795_000_000_123],
+}
+FIELD = {"int_value": 32, "long_value": 64}
+
+values = st.sampled_from(list(EXAMPLES)).flatmap(
+    lambda datatype: st.tuples(st.just(datatype), st.one_of(st.none(), st.sampled_from(EXAMPLES[datatype])))
+)
+metrics = st.builds(
+    lambda name, typed, stamp, historical, with_datatype, properties: Metric(
+        name, typed[0], typed[1], stamp, historical, with_datatype, properties
+    ),
+    st.text(min_size=1, max_size=30),
+    values,
+    st.one_of(st.none(), st.integers(0, 2**63 - 1)),
+    st.booleans(),
+    st.booleans(),
+    st.dictionaries(st.text(max_size=10), values.map(lambda typed: Property(*typed)), max_size=3),
+)
+payloads = st.builds(
+    Payload,
+    st.one_of(st.none(), st.integers(0, 2**63 - 1)),
+    st.lists(metrics, max_size=5).map(tuple),
+    st.one_of(st.none(), st.integers(0, 255)),
+)
+
+
+@settings(deadline=None)
+@given(payloads)
+def test_the_bytes_are_those_of_the_protobuf_runtime(payload: Payload) -> None:
+    """Parsed and written again by protobuf nothing changes, nothing is unknown to it, and every field says what we meant."""
+    raw = encode(payload)
+    assert canonical(raw)
+    judged = read(raw)
+    assert judged.HasField("seq") is (payload.seq is not None)
+    assert len(judged.metrics) == len(payload.metrics)
+    for ours, theirs in zip(payload.metrics, judged.metrics, strict=True):
+        assert (theirs.name, theirs.is_historical, theirs.is_null) == (ours.name, ours.historical, ours.value is None)
+        assert theirs.HasField("datatype") is ours.with_datatype
+        bits = FIELD.get(theirs.WhichOneof("value") or "")
+        found = value_of(theirs)
+        assert (signed(found, bits) if bits else found) == ours.value
+        assert list(theirs.properties.keys) == list(ours.properties)
+
+
+@settings(deadline=None)
+@given(payloads)
+def test_what_we_write_we_read(payload: Payload) -> None:
+    """Names, times and values survive; integers come back as the wire has them, unsigned."""
+    order = decode(encode(payload))
+    assert order.timestamp_ms == payload.timestamp_ms
+    for ours, theirs in zip(payload.metrics, order.metrics, strict=True):
+        assert (theirs.name, theirs.timestamp_ms) == (ours.name, ours.timestamp_ms)
+        if isinstance(ours.value, int) and not isinstance(ours.value, bool):
+            assert isinstance(theirs.value, int)
+            assert signed(theirs.value, 32 if ours.datatype is DataType.INT32 else 64) == ours.value
+        else:
+            assert theirs.value == ours.value
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_rubbish_is_refused_or_read_but_never_crashes(data: bytes) -> None:
+    """Whatever a host sends, the answer is an order or one kind of error."""
+    with contextlib.suppress(RejectedInput):
+        decode(data)
+
+
+def test_a_command_written_by_the_protobuf_runtime_is_understood() -> None:
+    """Also with fields that we do not know."""
+    payload = Judge(timestamp=5, seq=1, uuid="x", body=b"more")
+    payload.metrics.add(name="Alarms/red/Ack", timestamp=4, datatype=12, string_value="01X")
+    payload.metrics.add(name="Alarms/red/Shelve Minutes", int_value=2**32 - 1)
+    order = decode(payload.SerializeToString())
+    assert [(metric.name, metric.value) for metric in order.metrics] == [
+        ("Alarms/red/Ack", "01X"),
+        ("Alarms/red/Shelve Minutes", 2**32 - 1),
+    ]
+
+
+def test_too_many_metrics_are_refused() -> None:
+    """A command is small."""
+    many = tuple(Metric("m", DataType.INT32, 1, None) for _ in range(1001))
+    with pytest.raises(RejectedInput, match="oversize"):
+        decode(encode(Payload(1, many, 0)))
+
+
+@pytest.fixture(scope="module")
+def npm_folder() -> Path:
+    """A folder under build/ with the decoder of the Eclipse Tahu project for Node.js; fetched once."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed: `apt-get install nodejs npm` for the independent decoder")
+    folder = ROOT / "build" / "npm-sparkplug"
+    if not (folder / "node_modules" / "sparkplug-payload").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+            str(folder),
+            NPM_PACKAGE,
+        ]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"npm gave no {NPM_PACKAGE} in 50 s")
+        if done.returncode != 0:
+            pytest.skip(f"npm cannot fetch {NPM_PACKAGE}: {done.stderr[-200:]}")
+    return folder
+
+
+def test_the_decoder_of_hosts_reads_our_bytes(npm_folder: Path) -> None:
+    """sparkplug-payload decodes every type, property, null and flag as we meant them."""
+    sent = tuple(
+        Metric(f"{datatype.name} {number}", datatype, value, 1_795_000_000_000 + number, historical=number == 1)
+        for datatype, examples in EXAMPLES.items()
+        for number, value in enumerate(examples)
+    )
+    stale = Metric("stale", DataType.FLOAT, None, 7, properties={"Quality": Property(DataType.INT32, 500)})
+    raw = encode(Payload(1_795_000_000_000, (*sent, stale), 0))
+    script = (
+        "const codec = require('sparkplug-payload').get('spBv1.0');"
+        "const payload = codec.decodePayload(Buffer.from(process.argv[1], 'hex'));"
+        "console.log(JSON.stringify(payload, (key, value) => value && value.low !== undefined && value.high !== undefined ? value.toString() : value))"
+    )
+    done = subprocess.run(
+        ["node", "-e", script, raw.hex()], cwd=npm_folder, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    payload = json.loads(done.stdout)
+    assert int(payload["seq"]) == 0
+    assert int(payload["timestamp"]) == 1_795_000_000_000
+    assert [metric["name"] for metric in payload["metrics"]] == [metric.name for metric in (*sent, stale)]
+    for ours, theirs in zip(sent, payload["metrics"], strict=True):
+        assert bool(theirs.get("isHistorical")) is ours.historical
+        if isinstance(ours.value, bool | str):
+            assert theirs["value"] == ours.value
+        elif ours.datatype in {DataType.FLOAT, DataType.DOUBLE}:
+            assert math.isclose(theirs["value"], ours.value, rel_tol=1e-6)
+        else:
+            bits = 32 if ours.datatype is DataType.INT32 else 64
+            assert signed(int(theirs["value"]), bits) == ours.value
+    assert payload["metrics"][-1]["value"] is None
+    assert payload["metrics"][-1]["properties"]["Quality"]["value"] == 500
