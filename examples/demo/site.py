@@ -19,6 +19,7 @@ from examples.demo.story import (
     ChannelPlan,
 )
 
+PICTURE = {"covered_share": 0.0, "sharpness_share": 0.0}  # here the model itself is asked whether the lens is blocked
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
@@ -33,7 +34,7 @@ def site_document(
         "broker": {"host": host, "port": port, "root": ROOT, "reconnect_max_s": 1.0},
         "publish": {"heartbeat_s": HEARTBEAT_S, "flag_repeat_s": FLAG_REPEAT_S},
         "runtime": {"insecure_dev": host not in LOCAL_HOSTS, "allow_other_board": other_board},
-        "cameras": [{"id": CAMERA, "stale_after_ms": CAMERA_STALE_MS}],
+        "cameras": [{"id": CAMERA, "stale_after_ms": CAMERA_STALE_MS, "picture": PICTURE}],
         "sensors": [
             _given(id=sensor.id, topic=f"{prefix}/{sensor.topic}", pointer=sensor.pointer, unit=sensor.unit)
             for sensor in SENSORS

@@ -21,6 +21,7 @@ from edge.envelope import ConnectionStats, Incoming, Outgoing
 from edge.frame import Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
+from edge.lens import Lens
 from edge.messages import Asset, ModelInfo, timestamp
 from edge.path import FramePath
 from edge.preprocess import Preprocessor
@@ -81,7 +82,8 @@ class Bench:
         self.site = Site.model_validate(base | site)
         self.time = FakeTime()
         self.sent: list[Outgoing] = []
-        clock = Clock(self.time.monotonic_ns, self.time.wall_ns)
+        self.synchronised: bool | None = True
+        clock = Clock(self.time.monotonic_ns, self.time.wall_ns, lambda: self.synchronised)
         specs = resolve_channels(self.site, bundle.manifest)
         rules = resolve_rules(self.site)
         channels = [Channel(spec, rules) for spec in specs]
@@ -123,8 +125,10 @@ class Bench:
             journal=self.journal.stats,
             realtime="other:0",
         )
+        lenses = {camera.id: Lens(camera.picture, round(camera.stale_after_ms * MS)) for camera in self.site.cameras}
         path = FramePath(
             preprocessors={camera.id: Preprocessor(bundle.manifest.input) for camera in self.site.cameras},
+            lenses=lenses,
             engine=load_engine(bundle),
             channels=by_camera(self.site, channels),
             publisher=publisher,
@@ -144,6 +148,7 @@ class Bench:
             health=self.health,
             reporter=reporter,
             inbox=self.inbox,
+            lenses=lenses,
         )
         self.seq = 0
 
@@ -308,6 +313,39 @@ def test_frames_that_are_only_damaged_count_as_silence(bench: Bench) -> None:
         bench.frame(b"rubbish")
         bench.idle(40)
     assert bench.last("alarm/cam-silent")["state"] == "UNACK_ALM"
+
+
+def test_a_frozen_picture_freezes_its_alarm_and_raises_its_own(bench: Bench) -> None:
+    """One red picture over and over: the flag becomes unknown and stale, its alarm stays, another says why, and NE 107 is S."""
+    for _ in range(25):
+        bench.reading(1.0)
+        bench.frame(RED)
+        bench.idle(100)
+    assert (bench.last("flag/red")["verdict"], bench.last("flag/red")["q"]) == ("unknown", "stale")
+    assert bench.last("alarm/red")["state"] == "UNACK_ALM"
+    assert bench.last("alarm/cam-frozen")["state"] == "UNACK_ALM"
+    assert (bench.last("state")["ne107"], bench.last("state")["reasons"]) == ("S", ["Camera cam repeats one picture"])
+    bench.reading(1.0)
+    bench.frame(DARK)
+    bench.idle(900)
+    bench.reading(1.0)
+    bench.idle(600)
+    assert bench.last("flag/red")["verdict"] == "ok"
+    assert bench.last("alarm/cam-frozen")["state"] == "RTN_UNACK"
+    assert bench.last("state")["ne107"] == "G"
+
+
+def test_a_site_can_ask_for_a_synchronised_clock(tmp_path: Path) -> None:
+    """Only a site that asks for it has the alarm; a kernel that no longer says anything freezes it."""
+    bench = Bench(tmp_path / "bundle", node={"id": "n", "require_synchronised_clock": True})
+    for synchronised, state in ((False, "UNACK_ALM"), (None, "UNACK_ALM"), (True, "RTN_UNACK")):
+        bench.synchronised = synchronised
+        bench.idle(1500)
+        assert bench.last("alarm/node-clock")["state"] == state
+    plain = Bench(tmp_path / "other")
+    plain.synchronised = False
+    plain.idle(300)
+    assert not plain.take("alarm/node-clock")
 
 
 def test_verdicts_that_are_always_late_raise_an_alarm(bench: Bench) -> None:
