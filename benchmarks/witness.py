@@ -74,6 +74,15 @@ class Driven:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def wait_lively(self, timeout_s: float) -> None:
+        """Wait until this very process judges frames, or the time is over."""
+        assert self.process is not None
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if any(line["pid"] == self.process.pid and line["verdicts"] > 0 for line in self.lines()[-8:]):
+                return
+            time.sleep(0.1)
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it, by default cleanly."""
         if self.process is None:

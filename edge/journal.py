@@ -26,6 +26,8 @@ RETRY_NS = 5_000_000_000  # between attempts to get a lost disk back
 MARK_NS = 1_000_000_000  # confirmations are written with the next event, or after so long: losing one costs a duplicate
 IDLE_S = 0.2
 BUSY_S = 0.02
+MAX_PENDING = 5_000  # entries that wait for the journal's thread
+RELIEF = 20  # of these are told at one go by the inference thread, when the disk hangs
 MAX_UNWRITTEN = 1_000  # entries told while the disk hangs; past it the whole journal is written anew
 
 _log = logging.getLogger(__name__)
@@ -88,12 +90,15 @@ class Journal:
         self._outbox = Outbox(caps)
         self._pending: deque[Entry] = deque()  # neither on disk nor told
         self._unwritten: list[Entry] = []  # told, because the disk hangs
+        self._shed = 0
+        self._tail: dict[str, Callable[[], Mapping[str, Any]] | None] | None = None  # what shed entries keep
         self._overrun: dict[str, Callable[[], Mapping[str, Any]] | None] = {}  # what later ones of these keep
         self._unsaid: dict[str, Outgoing] = {}  # newest conditions that the connection would not take
 
         self._kept: Kept = {}  # from here on the journal thread's own
         self._store: Store | None = None
         self._reason = ""
+        self._disk_began_ns: int | None = None  # while the disk is at work
         self._retry_ns = 0
         self._mark_ns = 0
         self._set_aside = 0
@@ -109,13 +114,24 @@ class Journal:
     # --- the inference thread ------------------------------------------------------------------------------------------------------
 
     def record(self, entry: Entry) -> None:
-        """Hand over what happened; never waits."""
-        self._pending.append(entry)
+        """Hand over what happened; never waits. Past the bound its events are shed and counted as lost, its states are kept."""
+        if len(self._pending) < MAX_PENDING:
+            self._pending.append(entry)
+        else:
+            with self._lock:
+                self._shed += len(entry.events)
+                if self._tail is None:
+                    self._tail = {}
+                    self._pending.append(Entry(entry.at_ns, kept=self._tail))
+                self._tail |= entry.kept
         self._wake.set()
 
     def relieve(self, now_ns: int) -> None:
-        """Tell what a disk that hangs holds back for too long; called now and then, costs nothing when there is nothing."""
-        while self._pending and now_ns - self._pending[0].at_ns >= HOLD_NS:
+        """Tell what a disk that hangs holds back for too long, a little at a time; called now and then, mostly for nothing."""
+        began_ns = self._disk_began_ns
+        if began_ns is None or now_ns - began_ns < HOLD_NS:
+            return
+        for _ in range(min(RELIEF, len(self._pending))):
             entry = self._pending[0]
             words = self._words(entry)
             with self._lock:
@@ -183,7 +199,7 @@ class Journal:
                 self.epoch,
                 box.held,
                 box.waiting,
-                box.lost,
+                box.lost + self._shed,
                 box.repeated,
                 *self._storage(),
                 self._set_aside,
@@ -223,14 +239,20 @@ class Journal:
         with self._lock:
             told, waiting = tuple(self._unwritten), tuple(self._pending)
             overrun, self._overrun = self._overrun, {}
+            self._tail = None
             marks = told or waiting or self._stopping or now_ns >= self._mark_ns
             changes = self._outbox.take_changes() if marks else Changes()
-        words = [self._words(entry) for entry in waiting]
+        words = []
+        for entry in waiting:
+            words.append(self._words(entry))
+            time.sleep(0)
         rows = [_row(key, body) for said in words for key, body in said.events]
         rows += [_row(key, body) for entry in told for key, body in self._words(entry).events]
         if overrun:
             told = (*told, Entry(now_ns, kept=overrun))
+        self._disk_began_ns = now_ns
         self._write((*told, *waiting), rows, changes, now_ns, everything=bool(overrun))
+        self._disk_began_ns = None
         with self._lock:
             del self._unwritten[: len(told) - bool(overrun)]
             now_ns = self._now()
@@ -244,16 +266,13 @@ class Journal:
         return BUSY_S if busy else IDLE_S
 
     def _words(self, entry: Entry) -> _Words:
-        """Build and encode what an entry says; the lock is not held, and whoever wants the interpreter gets it in between."""
-        events, alarms = [], []
-        for build in entry.events:
-            events.append(build())
-            time.sleep(0)
-        for say in entry.alarms:
-            alarm = say()
-            alarms.append(ALARM.outgoing(self._prefix, alarm, alarm.id))
-            time.sleep(0)
-        return _Words([(Key(event.epoch, event.seq), event.encode()) for event in events], alarms)
+        """Build and encode what an entry says; the lock is not held."""
+        events = [build() for build in entry.events]
+        alarms = [build() for build in entry.alarms]
+        return _Words(
+            [(Key(event.epoch, event.seq), event.encode()) for event in events],
+            [ALARM.outgoing(self._prefix, alarm, alarm.id) for alarm in alarms],
+        )
 
     def _tell(self, words: _Words, now_ns: int) -> None:
         """Events, then conditions; the lock is held."""
@@ -313,12 +332,14 @@ class Journal:
         self, entries: Sequence[Entry], rows: Sequence[Row], changes: Changes, now_ns: int, *, everything: bool
     ) -> None:
         """Bring the file up to what happened; whatever the disk says, the caller goes on."""
+        newest: dict[str, Callable[[], Mapping[str, Any]] | None] = {}
         for entry in entries:
-            for name, build in entry.kept.items():
-                if build is None:
-                    self._kept.pop(name, None)
-                else:
-                    self._kept[name] = build()
+            newest |= entry.kept
+        for name, build in newest.items():
+            if build is None:
+                self._kept.pop(name, None)
+            else:
+                self._kept[name] = build()
         if self._folder is None:
             return
         if self._store is None:
@@ -334,9 +355,8 @@ class Journal:
             self._try(Store.check)
             if self._store is not None and self._store.ballast:
                 self._reason = ""
-        names = {name for entry in entries for name in entry.kept}
-        if rows or names or changes:
-            self._try(lambda store: store.write(rows, {name: self._kept.get(name) for name in names}, changes))
+        if rows or newest or changes:
+            self._try(lambda store: store.write(rows, {name: self._kept.get(name) for name in newest}, changes))
 
     def _write_all(self, more: Sequence[Row] = ()) -> None:
         """The file lost touch: write everything that is known anew."""

@@ -25,10 +25,6 @@ ALARM = {
     "consequence": "Scrap",
     "off_delay_ms": 0.0,
 }
-broker_test = [
-    pytest.mark.broker,
-    pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: `apt-get install mosquitto`"),
-]
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ import pytest
 
 from edge.envelope import Outgoing
 from edge.frame import Quality
-from edge.journal import HOLD_NS, MAX_UNWRITTEN, RETRY_NS, Journal
+from edge.journal import HOLD_NS, RETRY_NS, Journal
 from edge.messages import Alarm, AlarmAck, AlarmSource, AlarmTimes, Asset, Event, timestamp
 from edge.outbox import LIVE_NS, Entry
 from edge.store import BALLAST, NAME, Store, rescue
+from tests.brokers import wait_for
 
 S = 1_000_000_000
 WALL_NS = 1_800_000_000 * S
@@ -420,7 +421,7 @@ class HangingDisk:
         self._store.write(*arguments, **named)
 
 
-def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path) -> None:
+def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a second alarms are told without it, in order; when it answers again, everything is written."""
     sent: list[Outgoing] = []
     journal = Journal(
@@ -435,14 +436,18 @@ def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path) -> None:
     journal._store = disk  # type: ignore[assignment] # stands in front of the real one
     journal.link_up()
     journal.start()
-    began_ns = time.monotonic_ns()
-    total = MAX_UNWRITTEN + 50
+    journal.record(Entry(0, kept={"alarm/0": partial(dict, seq=0)}))
+    wait_for(lambda: journal._disk_began_ns is not None, what="the thread hangs in the disk")
+    began_ns = journal._disk_began_ns or 0
+    monkeypatch.setattr("edge.journal.MAX_UNWRITTEN", 100)
+    total = 150
     for seq in range(1, total + 1):
         kept: dict[str, Any] = {f"alarm/{seq % 7}": partial(dict, seq=seq)}
         journal.record(Entry(time.monotonic_ns(), (partial(event_of, journal.epoch, seq, "crack"),), (), kept))
-    journal.relieve(time.monotonic_ns())
+    journal.relieve(began_ns + HOLD_NS - 1)
     assert sent == []
-    journal.relieve(began_ns + HOLD_NS + S)
+    for _ in range(total):
+        journal.relieve(began_ns + HOLD_NS + S)
     assert [json.loads(message.payload)["seq"] for message in sent] == list(range(1, total + 1))
     assert journal.stats().storage == "memory"
     assert "does not answer" in journal.stats().reason
@@ -452,6 +457,18 @@ def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path) -> None:
     assert names == {(journal.epoch, seq) for seq in range(1, total + 1)}
     assert {state["seq"] for state in kept_states.values()} == set(range(total - 6, total + 1))
     assert len(sent) == total
+
+
+def test_what_nobody_can_take_is_shed_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood beyond all bounds costs events, which are counted, and never memory or an alarm's newest state."""
+    monkeypatch.setattr("edge.journal.MAX_PENDING", 50)
+    desk = Desk(tmp_path)
+    for _ in range(50):
+        desk.happen("crack", "UNACK_ALM")
+    desk.happen("crack", "ACK_ALM")
+    desk.turn()
+    assert desk.journal.stats().lost == 1
+    assert on_disk(tmp_path)[1] == {"alarm/crack": {"state": "ACK_ALM"}}
 
 
 def test_the_reserve_is_really_on_the_disk(tmp_path: Path) -> None:
