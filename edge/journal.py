@@ -91,6 +91,7 @@ class Journal:
         self._pending: deque[Entry] = deque()  # neither on disk nor told
         self._unwritten: list[Entry] = []  # told, because the disk hangs
         self._shed = 0
+        self._behind = False
         self._tail: dict[str, Callable[[], Mapping[str, Any]] | None] | None = None  # what shed entries keep
         self._overrun: dict[str, Callable[[], Mapping[str, Any]] | None] = {}  # what later ones of these keep
         self._unsaid: dict[str, Outgoing] = {}  # newest conditions that the connection would not take
@@ -120,6 +121,7 @@ class Journal:
         else:
             with self._lock:
                 self._shed += len(entry.events)
+                self._behind = True
                 if self._tail is None:
                     self._tail = {}
                     self._pending.append(Entry(entry.at_ns, kept=self._tail))
@@ -139,6 +141,12 @@ class Journal:
                     self._pending.popleft()
                     self._owe(entry)
                     self._tell(words, now_ns)
+
+    def fell_behind(self) -> bool:
+        """Whether events were shed and that is over now, so that every condition is to be said anew; asked once, answered once."""
+        over = self._behind and len(self._pending) < MAX_PENDING // 2
+        self._behind = self._behind and not over
+        return over
 
     def say_again(self) -> None:
         """Say the whole window again, as history."""

@@ -148,7 +148,7 @@ class Worker:
         self._annunciator.tick(now_ns, now_wall_ns)
         while self._inbox.commands:
             self._command(self._inbox.commands.popleft(), now_ns, now_wall_ns)
-        if self._inbox.reconnected:
+        if self._inbox.reconnected or self._journal.fell_behind():
             self._inbox.reconnected = False
             self._say_everything(now_ns, now_wall_ns)
         self._journal.relieve(now_ns)

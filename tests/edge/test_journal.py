@@ -460,13 +460,15 @@ def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_nobody_can_take_is_shed_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flood beyond all bounds costs events, which are counted, and never memory or an alarm's newest state."""
+    """A flood beyond all bounds costs events, which are counted, and never memory or an alarm's newest state; conditions are to be said anew."""
     monkeypatch.setattr("edge.journal.MAX_PENDING", 50)
     desk = Desk(tmp_path)
     for _ in range(50):
         desk.happen("crack", "UNACK_ALM")
     desk.happen("crack", "ACK_ALM")
+    assert not desk.journal.fell_behind()
     desk.turn()
+    assert [desk.journal.fell_behind() for _ in range(2)] == [True, False]
     assert desk.journal.stats().lost == 1
     assert on_disk(tmp_path)[1] == {"alarm/crack": {"state": "ACK_ALM"}}
 
