@@ -95,10 +95,10 @@ def test_a_lost_flag_fails() -> None:
 
 def test_false_flags_fail_beyond_their_bound() -> None:
     """A flag on a good part is counted in its channel's row and against the bound."""
-    found = summary(run(wrong="crack"))
+    found = summary(run(wrong="blocked_lens"))
     assert not found.worked
-    (row,) = [line for line in found.lines if line.startswith("  crack ")]
-    assert row.split()[4:6] == ["1", "0"]
+    (row,) = [line for line in found.lines if line.startswith("  blocked lens ")]
+    assert row.split()[5:7] == ["1", "0"]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,13 @@ def watch() -> Watch:
             )
         )
         seen.arrived(
-            flag("crack", Verdict.FAULT if index == 9 else Verdict.OK, 0.9 if index == 9 else 0.1, index + 1, index + 1)
+            flag(
+                "blocked_lens",
+                Verdict.FAULT if index == 9 else Verdict.OK,
+                0.9 if index == 9 else 0.1,
+                index + 1,
+                index + 1,
+            )
         )
     return seen
 
@@ -83,7 +89,9 @@ def test_the_screen_fits_the_terminal(watch: Watch, columns: int, rows: int) -> 
 def test_a_fault_stands_out(watch: Watch) -> None:
     """The row of a channel shows its verdict, score and latency in words and numbers, not in colour alone."""
     (row,) = [
-        plain(line) for line in draw(watch, columns=110, rows=40) if " crack " in plain(line) and "FAULT" in plain(line)
+        plain(line)
+        for line in draw(watch, columns=110, rows=40)
+        if " blocked lens " in plain(line) and "FAULT" in plain(line)
     ]
     assert "0.90" in row
     assert "4.5 ms" in row
@@ -97,7 +105,7 @@ def test_without_a_terminal_it_tells_line_by_line(watch: Watch) -> None:
     once = stream.getvalue()
     screen.show(watch)
     assert stream.getvalue() == once
-    assert "crack" in once
+    assert "blocked lens" in once
     assert "\x1b" not in once
 
 

@@ -34,14 +34,14 @@ def watch() -> Watch:
 def test_a_flag_belongs_to_the_moment_of_its_frame(watch: Watch) -> None:
     """Frame number 3 of the daemon is the third that was handed over, even when the plant had to leave one out."""
     sent(watch, 0, 2, 3)
-    watch.arrived(flag("crack", Verdict.OK, 0.1, 3, 1))
-    assert watch.samples["crack"][0].t_s == pytest.approx(3 / FPS)
+    watch.arrived(flag("blocked_lens", Verdict.OK, 0.1, 3, 1))
+    assert watch.samples["blocked_lens"][0].t_s == pytest.approx(3 / FPS)
 
 
 def test_latency_of_a_frame_is_that_of_its_last_flag(watch: Watch) -> None:
     """End to end counts from the camera's hand to the last flag's arrival."""
     sent(watch, 0)
-    watch.arrived(flag("crack", Verdict.OK, 0.1, 1, 1))
+    watch.arrived(flag("blocked_lens", Verdict.OK, 0.1, 1, 1))
     watch.arrived(flag("rust", Verdict.OK, 0.1, 1, 2))
     assert watch.end_to_end_ms() == [pytest.approx(9.0)]
 
@@ -50,7 +50,7 @@ def test_a_missing_flag_is_noticed(watch: Watch) -> None:
     """Flag numbers rise by one over all channels; a repeat after a reconnect is no second flag."""
     sent(watch, 0, 1)
     for number in (1, 2, 2, 4):
-        watch.arrived(flag("crack", Verdict.OK, 0.1, 1, number))
+        watch.arrived(flag("blocked_lens", Verdict.OK, 0.1, 1, number))
     assert watch.flags_lost() == 1
 
 
