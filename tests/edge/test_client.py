@@ -88,7 +88,7 @@ class TestWithADaemon:
         assert status == EXIT_OK
         assert lines[0].startswith("online, NE 107 G")
         assert lines[2].split()[:2] == ["red", "UNACK_ALM"]
-        assert {line.split()[0] for line in lines[2:]} == {"red", "cam1-silent", "cam1-late"}
+        assert {line.split()[0] for line in lines[2:]} >= {"red", "cam1-silent", "cam1-late"}
 
     def test_the_figures_come_with_the_next_heartbeat(self, say: Callable[..., tuple[int, str]]) -> None:
         """Alarm rates against their goals, and the journal."""
