@@ -2,7 +2,7 @@
 
 The definition, as the summary states it: an injected fault counts as *flagged* when its channel says fault at least once between its first
 frame and `grace_s` after its last. A *false flag* is an unbroken stay of a channel at fault that touches no such interval of its own faults;
-it is a *wrong name* when another fault was on the line then. Pure; times are seconds of the line.
+stays less than `GAP_S` apart are one; it is a *wrong name* when another fault was on the line then. Pure; times are seconds of the line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from edge.frame import Verdict
 from examples.line.line import Injection
+
+GAP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def episodes(channel: str, samples: Iterable[Sample]) -> list[Episode]:
         if sample.verdict is Verdict.UNKNOWN:
             continue
         if sample.verdict is Verdict.OK:
-            inside = False
+            inside = inside and sample.t_s - found[-1].end_s < GAP_S
         elif inside:
             last = found[-1]
             found[-1] = Episode(channel, last.start_s, sample.t_s, _higher(last.peak, sample.score))

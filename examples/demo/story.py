@@ -80,7 +80,7 @@ class Criteria:
     grace_s: float
 
 
-CRITERIA = Criteria(detection_least=0.75, false_most_per_minute=8.0, grace_s=1.0)
+CRITERIA = Criteria(detection_least=0.75, false_most_per_minute=12.0, grace_s=1.0)
 
 # Sensors speak in the shapes of the trade: a bare number, SenML, and one JSON object for two of them.
 SENSORS = (
@@ -94,17 +94,20 @@ RULES = (
     RulePlan("pressure_falling", "pressure_bar", "fall", limit=0.15, deadband=0.05),
 )
 
+# A joined score must stand clear of the picture's own threshold (near 0.5): at 25 frames a second even a rare false frame is a false flag soon.
 _WITH_VIBRATION = {"vision": 0.7, "vibration_high": 0.3}
+_WITH_PRESSURE = {"vision": 0.8, "pressure_falling": 0.2}
+_ALONE = {"vision": 1.0}
 
 # The bundle asks for crack, missing bolt and foreign object too. The small checkpoint cannot tell them on this line (AUROC 0.41 to 0.64 in the
 # bundle's report.md), so this site does not use them: a flag that nobody can trust is not put before an operator.
 CHANNELS = (
-    ChannelPlan("oil_leak", "oil leak", frozenset({"oil_leak"}), "oil_leak", ("pressure_falling",), "any",
+    ChannelPlan("oil_leak", "oil leak", frozenset({"oil_leak"}), "oil_leak", ("pressure_falling",), "weighted", _WITH_PRESSURE, 0.55,
         alarm=AlarmPlan(800, "Oil leaks from the part", "Stop the line and close the lubrication valve", "The lubrication circuit runs empty")),
     ChannelPlan("misaligned_part", "misaligned part", frozenset({"misaligned_part"}), "misaligned_part", ("vibration_high",), "weighted", _WITH_VIBRATION,
         alarm=AlarmPlan(500, "A part is not seated in its place", "Seat the part again", "The gripper collides with the part")),
-    ChannelPlan("rust", "rust", frozenset({"rust"}), "rust"),
-    ChannelPlan("blocked_lens", "blocked lens", frozenset({"blocked_lens"}), "blocked_lens",
+    ChannelPlan("rust", "rust", frozenset({"rust"}), "rust", (), "weighted", _ALONE, 0.57),
+    ChannelPlan("blocked_lens", "blocked lens", frozenset({"blocked_lens"}), "blocked_lens", (), "weighted", _ALONE, 0.65,
         alarm=AlarmPlan(450, "Something covers the camera", "Clean the lens", "Faults of the covered area stay unseen")),
     ChannelPlan("vibration", "vibration high", frozenset({"misaligned_part"}), rules=("vibration_high",)),
     ChannelPlan("pressure", "pressure falling", frozenset({"oil_leak"}), rules=("pressure_falling",)),

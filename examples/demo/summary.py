@@ -63,8 +63,8 @@ def summarise(
         "",
         *_table(watch, found),
         "",
-        f"  flagged: the channel said fault between a fault's first frame and {criteria.grace_s:g} s after its last; false: an unbroken stay at",
-        "  fault that touches no such interval, on a good part or (wrong name) on a part with another fault.",
+        f"  flagged: the channel said fault between a fault's first frame and {criteria.grace_s:g} s after its last; false: a stay at fault",
+        "  (gaps under 0.5 s aside) that touches no such interval, on a good part or (wrong name) on a part with another fault.",
         "",
         *_latency(watch),
     ]

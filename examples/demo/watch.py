@@ -61,6 +61,7 @@ class Watch:
     readings: dict[str, deque[float]] = field(default_factory=dict)
     flags: dict[str, Flag] = field(default_factory=dict)
     flag_numbers: set[int] = field(default_factory=set)
+    flags_before: int = 0  # the newest flag's number when the line started
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     judged: dict[int, Judged] = field(default_factory=dict)
     recent_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -107,8 +108,12 @@ class Watch:
         ]
 
     def flags_lost(self) -> int:
-        """Flags that the daemon said and that never came here: their numbers rise by one."""
-        return max(self.flag_numbers, default=0) - len(self.flag_numbers)
+        """Flags said since the line started that never came here: their numbers rise by one.
+
+        Before, the daemon speaks to itself until it is connected, and afterwards it repeats only what still holds.
+        """
+        since = {number for number in self.flag_numbers if number > self.flags_before}
+        return max(since, default=self.flags_before) - self.flags_before - len(since)
 
     def sensors_heard(self) -> bool:
         """Whether the daemon has received a value of every sensor: then its subscriptions stand, and frames can come."""
@@ -154,6 +159,8 @@ class Watch:
 
     def _frame_sent(self, frame: SentFrame, readings: Mapping[str, float]) -> None:
         before = set(self.active())
+        if not self.sent:
+            self.flags_before = max(self.flag_numbers, default=0)
         self.sent.append(frame)
         for name, value in readings.items():
             self.readings.setdefault(name, deque(maxlen=RECENT)).append(value)

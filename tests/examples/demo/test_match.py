@@ -33,6 +33,12 @@ def test_an_episode_is_an_unbroken_stay_at_fault() -> None:
     assert episodes("crack", samples) == [Episode("crack", 1.0, 2.0, 0.9), Episode("crack", 4.0, 4.0, None)]
 
 
+def test_a_blip_of_ok_does_not_make_two_episodes_of_one() -> None:
+    """Stays less than the gap apart are one."""
+    flicker = said((1.0, FAULT), (1.2, OK), (1.4, FAULT), (2.0, OK), (2.2, FAULT))
+    assert [(episode.start_s, episode.end_s) for episode in episodes("crack", flicker)] == [(1.0, 1.4), (2.2, 2.2)]
+
+
 def test_unknown_neither_begins_nor_ends_an_episode() -> None:
     """A blink of the camera in the middle of a fault does not make two of it."""
     assert episodes("crack", said((0.0, UNKNOWN), (1.0, FAULT), (2.0, UNKNOWN), (3.0, FAULT))) == [
@@ -63,7 +69,7 @@ def test_a_fault_that_nobody_flagged_is_missed() -> None:
 
 def test_a_flag_without_its_fault_is_false_and_a_wrong_name_when_another_fault_is_there() -> None:
     """The same flag is false on a good part, and false with a wrong name on a part with another fault."""
-    flags = {"crack": said((0.5, FAULT), (0.6, OK), (6.5, FAULT))}
+    flags = {"crack": said((0.5, FAULT), (1.2, OK), (6.5, FAULT))}
     found = match([CRACK, RUST], flags, TRUTH, grace_s=0.5)
     assert [(episode.start_s, other) for episode, other in found.false] == [(0.5, False), (6.5, True)]
     assert found.flagged == 0
