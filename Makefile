@@ -43,7 +43,7 @@ locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/daemon.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/demo.txt
-	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra demo --extra export --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
+	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra demo --extra export --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist

@@ -24,7 +24,7 @@ from typing import Any, cast
 import numpy as np
 import onnxruntime as ort
 import transformers
-from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from accelerate import init_empty_weights
 
 from exporters.families import gemma3, qwen35, smolvlm
 from exporters.families.base import Question, read_checkpoint

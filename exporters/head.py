@@ -19,9 +19,10 @@ from exporters.recipe import Head
 
 BATCH = 32  # pictures per step
 DROPOUT = 0.3
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 COVERED = 0.05  # share of a patch that the mask must cover to make it a fault patch
+LEAST_STEPS = 400  # a small set is passed over oftener, or nothing is learned
 RARE_WEIGHT_MAX = 10.0  # a rare fault weighs more, but not without limit
 FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))  # axes of the patch grid; surfaces have no up or down
 
@@ -87,9 +88,11 @@ class PatchHead(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
         self.last = nn.Linear(hidden, faults)
         self.scale = nn.Parameter(torch.ones(faults))
-        self.whole = nn.Linear(pooled, faults)
+        self.bias = nn.Parameter(torch.zeros(faults))
+        self.whole = nn.Linear(pooled, faults, bias=False) if widths else None
         nn.init.constant_(self.last.bias, -3.0)  # most patches are in order
-        nn.init.zeros_(self.whole.weight)
+        if self.whole is not None:
+            nn.init.zeros_(self.whole.weight)
 
     def patches(self, *layers: Tensor) -> Tensor:
         """Patch features per depth, texture last -> evidence of each patch [B, T, K]."""
@@ -100,8 +103,8 @@ class PatchHead(nn.Module):
 
     def combine(self, pooled: Tensor, judged: Tensor) -> Tensor:
         """Soft maximum over patches, plus what the whole picture's embedding says."""
-        evidence: Tensor = torch.logsumexp(judged, dim=1) * self.scale + self.whole(pooled)
-        return evidence
+        evidence = torch.logsumexp(judged, dim=1) * self.scale + self.bias
+        return evidence if self.whole is None else evidence + self.whole(pooled)
 
     def forward(self, pooled: Tensor, *seen: Tensor) -> Tensor:
         """See the class; the frame comes last."""
@@ -132,6 +135,9 @@ def fit(
     pooled, *layers = views[0]
     side = math.isqrt(layers[0].shape[1])
     texture = Texture(side, frames.shape[1] // side)
+    if not rule.layers:  # the grid was asked for to know the patches; its features were not
+        views, layers = [view[:1] for view in views], []
+    patches = side * side
     views = [[*view, _textures(texture, flipped(frames, axes))] for view, axes in zip(views, FLIPS, strict=True)]
     head = PatchHead(
         depths=rule.layers,
@@ -145,7 +151,7 @@ def fit(
     head.mean.copy_(flat.mean(dim=0))
     head.inverse_std.copy_(1.0 / (flat.std(dim=0) + 1e-4))
     wanted = torch.from_numpy(labels.astype(np.float32))
-    covered = None if masks is None else _coverage(masks, layers[0].shape[1])
+    covered = None if masks is None else _coverage(masks, patches)
     _train(head, views, wanted, covered, rule=rule, say=say)
     return head.eval().requires_grad_(requires_grad=False)
 
@@ -174,10 +180,11 @@ def _train(
     count = len(wanted)
     rare = ((count - wanted.sum(0)) / wanted.sum(0).clamp(min=1)).clamp(max=RARE_WEIGHT_MAX)
     optimiser = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    steps = rule.epochs * math.ceil(count / BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    batches = math.ceil(count / BATCH)
+    epochs = max(rule.epochs, math.ceil(LEAST_STEPS / batches))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=epochs * batches)
     head.train()
-    for epoch in range(rule.epochs):
+    for epoch in range(epochs):
         total = 0.0
         order = torch.randperm(count)
         for start in range(0, count, BATCH):
@@ -194,8 +201,8 @@ def _train(
             optimiser.step()
             schedule.step()
             total += float(loss.detach()) * len(rows)
-        if epoch % 5 == 4 or epoch + 1 == rule.epochs:
-            say(f"pass {epoch + 1} of {rule.epochs}, loss {total / count:.3f}")
+        if epoch % max(1, epochs // 8) == 0 or epoch + 1 == epochs:
+            say(f"pass {epoch + 1} of {epochs}, loss {total / count:.3f}")
 
 
 def _patch_loss(judged: Tensor, wanted: Tensor, covered: Tensor, axes: tuple[int, ...]) -> Tensor:

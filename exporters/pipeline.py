@@ -163,7 +163,8 @@ def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module
 
     fit = album.part("fit")
     step("head", f"features of {int(fit.sum())} images")
-    views = [model.features(head.flipped(album.frames[fit], axes), job.recipe.head.layers) for axes in head.FLIPS]
+    depths = job.recipe.head.layers or (0.0,)  # at least one grid, to know where the patches are
+    views = [model.features(head.flipped(album.frames[fit], axes), depths) for axes in head.FLIPS]
     return head.fit(
         views,
         album.frames[fit],

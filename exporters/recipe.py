@@ -92,9 +92,9 @@ class Head(Section):
     )
     layers: tuple[Share, ...] = Field(
         default=(0.0, 0.5, 1.0),
-        description="depths of the tower whose patch features the fitted head sees; 0: patch embedding, 1: last layer",
+        description="depths of the tower whose features the fitted head sees; 0: patch embedding, 1: last layer; none: texture alone",
     )
-    epochs: int = Field(default=40, ge=1, description="passes over the fit images, number")
+    epochs: int = Field(default=40, ge=1, description="passes over the fit images, number; a small set gets more")
     hidden: int = Field(default=96, ge=4, le=1024, description="width of the fitted head, units")
     seed: int = Field(default=0, description="seed of the fit")
 

@@ -140,7 +140,7 @@ def hollow(folder: Path, weights: Weights) -> tuple[Any, dict[int, str]]:
         the model, and for the id of each parameter the name of its tensor.
     """
     import transformers  # noqa: PLC0415 - heavy
-    from accelerate import init_empty_weights  # type: ignore[import-untyped]  # noqa: PLC0415 - heavy
+    from accelerate import init_empty_weights  # noqa: PLC0415 - heavy
 
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     with init_empty_weights(include_buffers=False):

@@ -42,7 +42,7 @@ def blurred(tensor: Tensor, times: int = 3) -> Tensor:
     for _ in range(times):
         for axis in (0, 1):
             grey = np.mean([np.roll(grey, shift, axis) for shift in range(-2, 3)], axis=0)
-    return grey.astype(np.uint8)[None]
+    return grey.astype(np.uint8)[None]  # type: ignore[no-any-return] # cv2 has no types
 
 
 def half_black(tensor: Tensor) -> Tensor:

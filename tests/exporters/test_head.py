@@ -40,7 +40,7 @@ def test_one_odd_patch_is_found_with_and_without_masks() -> None:
         with torch.inference_mode():
             evidence = fitted(*views[0], torch.from_numpy(frames)).numpy()[:, 0]
         assert evidence[labels[:, 0]].min() > evidence[~labels[:, 0]].max()
-        assert said[-1].startswith("pass 25 of 25")
+        assert said[-1].startswith("pass 200 of 200"), "a small set is passed over until the least steps are done"
 
 
 def test_the_same_seed_fits_the_same_head() -> None:
@@ -72,3 +72,17 @@ def test_odd_patch_sizes_have_fewer_scales() -> None:
     assert [head.Texture(2, patch).scales for patch in (16, 14, 7)] == [3, 2, 1]
     found = head.Texture(27, 14)(torch.zeros(1, 384, 384, 3, dtype=torch.uint8))
     assert found.shape == (1, 27 * 27, 20)
+
+
+def test_without_layers_the_texture_alone_is_judged() -> None:
+    """A head that asks for no depth sees no feature of the tower, and still finds a dark dot."""
+    views, frames, labels, masks = _data()
+    frames = np.maximum(frames, 60)
+    for index in np.flatnonzero(labels[:, 0]):
+        row, column = np.argwhere(masks[index])[0]
+        frames[index, row + 3 : row + 5, column + 3 : column + 5] = 0
+    fitted = head.fit(views, frames, labels, masks, Head(kind="fitted", layers=(), epochs=25, hidden=16), say=str)  # type: ignore[arg-type] # any callable will do
+    assert fitted.whole is None
+    with torch.inference_mode():
+        evidence = fitted(views[0][0], torch.from_numpy(frames)).numpy()[:, 0]
+    assert evidence[labels[:, 0]].min() > evidence[~labels[:, 0]].max()

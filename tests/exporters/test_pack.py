@@ -42,7 +42,7 @@ def test_an_interrupted_pack_leaves_no_bundle(
             raise KeyboardInterrupt
         shutil.copy(source, target)
 
-    monkeypatch.setattr(pack.shutil, "copyfile", stop)
+    monkeypatch.setattr(pack.shutil, "copyfile", stop)  # type: ignore[attr-defined] # the very call that is interrupted
     with pytest.raises(KeyboardInterrupt):
         pack.pack(tmp_path, "stopped", files, manifest)
     assert list(tmp_path.iterdir()) == []

@@ -95,7 +95,7 @@ def test_a_wrong_graph_stops_the_build(
     def swapped(*arguments: object, **named: object) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         return real(*arguments, **named)[:, ::-1]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline.measure, "score_frames", swapped)
+    monkeypatch.setattr(pipeline.measure, "score_frames", swapped)  # type: ignore[attr-defined] # the stage that is replaced
     with pytest.raises(ExportError, match="not the checkpoint"):
         pipeline.build(job, tmp_path, now=NOW, say=lambda _: None)
     assert list(tmp_path.iterdir()) == []
