@@ -78,9 +78,7 @@ class Daemon:
         self.proof: ProofResult | None = None
         self.grant = Grant("ordinary", 0, "not asked for")
 
-        if not site.runtime.allow_other_board:
-            facts = machine_facts()
-            check_board(bundle.manifest.target, arch=facts.arch, cpu_flags=facts.cpu_flags, memory_mib=facts.memory_mib)
+        refuse_other_board(site, bundle)
         self._specs = resolve_channels(site, bundle.manifest)
         self._budgets_ms = camera_budgets_ms(site, bundle)
         self._source = Source(site, self._budgets_ms)
@@ -356,6 +354,13 @@ class Daemon:
             journal=self._journal.stats,
             realtime=f"{self.grant.policy}:{self.grant.priority}",
         )
+
+
+def refuse_other_board(site: Site, bundle: Bundle) -> None:
+    """Raise WrongBoard if the bundle was made for other hardware, unless the site allows that."""
+    if not site.runtime.allow_other_board:
+        facts = machine_facts()
+        check_board(bundle.manifest.target, arch=facts.arch, cpu_flags=facts.cpu_flags, memory_mib=facts.memory_mib)
 
 
 def load_engine(bundle: Bundle, intra_op_threads: int | None = None) -> Engine:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from edge.bundle import MANIFEST, FileEntry, Manifest, file_sha256, manifest_json, open_bundle
 from edge.errors import BundleError, ExportError
 
@@ -55,7 +57,7 @@ def pack(out: Path, folder_name: str, files: Mapping[str, bytes | Path], manifes
         _flush(work)
         work.rename(target)
         _flush(out)
-    except BundleError as error:
+    except (BundleError, ValidationError) as error:
         shutil.rmtree(work, ignore_errors=True)
         raise ExportError(f"what was written does not open as a bundle: {error}") from error
     except BaseException:

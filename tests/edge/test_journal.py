@@ -25,7 +25,6 @@ from edge.journal import HOLD_NS, RETRY_NS, Journal
 from edge.messages import Alarm, AlarmAck, AlarmSource, AlarmTimes, Asset, Event, timestamp
 from edge.outbox import LIVE_NS, Entry
 from edge.store import BALLAST, NAME, Store, rescue
-from tests.brokers import wait_for
 
 S = 1_000_000_000
 WALL_NS = 1_800_000_000 * S
@@ -410,6 +409,7 @@ class HangingDisk:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.hangs = threading.Event()
         self.answers = threading.Event()
 
     def __getattr__(self, name: str) -> Any:
@@ -417,6 +417,7 @@ class HangingDisk:
 
     def write(self, *arguments: Any, **named: Any) -> None:
         """Hang, then write."""
+        self.hangs.set()
         assert self.answers.wait(30)
         self._store.write(*arguments, **named)
 
@@ -437,7 +438,7 @@ def test_a_disk_that_hangs_holds_no_alarm_back(tmp_path: Path, monkeypatch: pyte
     journal.link_up()
     journal.start()
     journal.record(Entry(0, kept={"alarm/0": partial(dict, seq=0)}))
-    wait_for(lambda: journal._disk_began_ns is not None, what="the thread hangs in the disk")
+    assert disk.hangs.wait(10), "the thread hangs in the disk"
     began_ns = journal._disk_began_ns or 0
     monkeypatch.setattr("edge.journal.MAX_UNWRITTEN", 100)
     total = 150

@@ -35,7 +35,7 @@ def test_an_unknown_board_lists_the_known(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text((device_folder() / "intel-n100.toml").read_text() + "\n")
     assert load_device(str(own))[0] == "own"
-    own.write_text("colour = 3\n")
+    own.write_text("colour = 3\n" + (device_folder() / "intel-n100.toml").read_text())
     with pytest.raises(ConfigError, match="colour"):
         load_device(str(own))
 

@@ -36,11 +36,13 @@ def test_an_interrupted_pack_leaves_no_bundle(
     files, manifest = _parts(words_bundle)
     copied: list[str] = []
 
+    copy = shutil.copyfile
+
     def stop(source: Path, target: Path) -> None:
         copied.append(str(target))
         if len(copied) == 3:
             raise KeyboardInterrupt
-        shutil.copy(source, target)
+        copy(source, target)
 
     monkeypatch.setattr(pack.shutil, "copyfile", stop)  # type: ignore[attr-defined] # the very call that is interrupted
     with pytest.raises(KeyboardInterrupt):
