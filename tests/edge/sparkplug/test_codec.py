@@ -163,7 +163,7 @@ def test_the_decoder_of_hosts_reads_our_bytes(npm_folder: Path) -> None:
     assert int(payload["seq"]) == 0
     assert int(payload["timestamp"]) == 1_795_000_000_000
     assert [metric["name"] for metric in payload["metrics"]] == [metric.name for metric in (*sent, stale)]
-    for ours, theirs in zip(sent, payload["metrics"], strict=True):
+    for ours, theirs in zip(sent, payload["metrics"][:-1], strict=True):
         assert bool(theirs.get("isHistorical")) is ours.historical
         if isinstance(ours.value, bool | str):
             assert theirs["value"] == ours.value
