@@ -131,12 +131,13 @@ def table_markdown() -> str:
 
 def asyncapi(version: str) -> dict[str, Any]:
     """The tree as an AsyncAPI 3.0 document, as the daemon sees it: it sends what is out and receives what is in."""
-    channels, operations = {}, {}
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
     for action, topics in (("send", OUT), ("receive", IN)):
         for topic in topics:
             name = topic.path.partition("/")[0]
             parameter = topic.path.partition("{")[2].rstrip("}")
-            message = {"$ref": f"#/components/messages/{schema_name(topic.message)}"}
+            message = {"$ref": f"#/components/messages/{_key(schema_name(topic.message))}"}
             parameters = {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter) if key}
             channels[name] = {
                 "address": f"{{root}}/{{node}}/{topic.path}",
@@ -150,6 +151,7 @@ def asyncapi(version: str) -> dict[str, Any]:
                 "summary": topic.meaning,
                 "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retain, "bindingVersion": "0.2.0"} | expiry},
             }
+    operations["receive-cmd"]["reply"] = {"channel": {"$ref": "#/channels/res"}}
     names = {
         "root": "broker.root of the site file",
         "node": "node.id of the site file",
@@ -171,11 +173,16 @@ def asyncapi(version: str) -> dict[str, Any]:
         "components": {
             "parameters": {name: {"description": text} for name, text in names.items()},
             "messages": {
-                name: {"name": name, "contentType": JSON, "payload": schema}
+                _key(name): {"name": name, "contentType": JSON, "payload": schema}
                 for name, schema in _inlined(json_schemas()).items()
             },
         },
     }
+
+
+def _key(schema: str) -> str:
+    """A schema's name as a key of the AsyncAPI document, which allows no slash."""
+    return schema.replace("/", "-")
 
 
 def _inlined(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.contract import Listener
+
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 _AMQTT = """
@@ -73,6 +75,8 @@ def make_pki(folder: Path, names: Sequence[str]) -> None:
 class Mosquitto:
     """One Mosquitto on a loopback port; a test may kill it and start it again on the same port.
 
+    What daemons publish on it is held against the schemas, unless it asks for certificates or passwords.
+
     Args:
         folder: for its configuration and log.
         options: lines of mosquitto.conf after the listener line; by default everybody may connect.
@@ -85,6 +89,8 @@ class Mosquitto:
         self._config = folder / f"mosquitto-{self.port}.conf"
         # Started by root it would become user `mosquitto`, who cannot read a test's folder; for everybody else `user` does nothing.
         self._config.write_text(f"user root\nlistener {self.port} 127.0.0.1\n{options}\n", encoding="utf-8")
+        self._open = "allow_anonymous true" in options and "require_certificate" not in options
+        self._listener: Listener | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Mosquitto:
@@ -95,6 +101,7 @@ class Mosquitto:
         process = self.process
         wait_for(lambda: _listens(self.port) or process.poll() is not None, what="Mosquitto listens")
         assert process.poll() is None, f"Mosquitto ended:\n{self.log()}"
+        self._listener = Listener(self.port) if self._open else None
         return self
 
     def log(self) -> str:
@@ -111,6 +118,8 @@ class Mosquitto:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+            if self._listener is not None:
+                self._listener.finish()
 
 
 class Amqtt:
@@ -122,11 +131,13 @@ class Amqtt:
             [sys.executable, "-c", _AMQTT, str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         wait_for(lambda: _listens(self.port), timeout_s=20, what="amqtt listens")
+        self._listener = Listener(self.port)
 
     def kill(self) -> None:
         """Stop it."""
         self._process.kill()
         self._process.wait()
+        self._listener.finish()
 
 
 class Relay:

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: real MQTT brokers."""
+"""Fixtures that several test files share: real MQTT brokers, and the contract that every published message is held against."""
 
 from __future__ import annotations
 
@@ -9,7 +9,25 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
+from tests.contract import CONTRACT
 from tests.plant import Plant, build_plant, close_plant
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _contract() -> Iterator[None]:
+    """From before the first fixture to after the last one, every message is noted; what a shared daemon said at its end is judged here."""
+    with CONTRACT.over_this_process():
+        yield
+    assert CONTRACT.verdict() == []
+
+
+@pytest.fixture(autouse=True)
+def _every_message_fits_its_schema(request: pytest.FixtureRequest, _contract: None) -> Iterator[None]:
+    """Whatever a test published, it fits the schema that ships; `not_ours` excuses tests that put other bytes on our topics."""
+    yield
+    found = CONTRACT.verdict()
+    if request.node.get_closest_marker("not_ours") is None:
+        assert found == []
 
 
 @pytest.fixture

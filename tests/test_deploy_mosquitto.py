@@ -64,6 +64,7 @@ def _settled(connection: Connection) -> bool:
     return connection.stats().pending == 0
 
 
+@pytest.mark.not_ours
 def test_the_access_rules_let_each_do_its_own_work_only(client: Callable[[str], Client]) -> None:
     """Camera to daemon, daemon to SCADA, command back; nobody speaks for another, and no source listens."""
     (camera, seen_by_camera), (daemon, seen_by_daemon), (scada, seen_by_scada) = map(client, ("top", "press7", "scada"))
@@ -91,6 +92,7 @@ def test_the_access_rules_let_each_do_its_own_work_only(client: Callable[[str], 
     assert seen_by_camera == []
 
 
+@pytest.mark.not_ours
 def test_the_edge_broker_tells_its_limits(edge_broker: Mosquitto, client: Callable[[str], Client]) -> None:
     """A message beyond max_packet_size is held back by us, not by a broken connection."""
     daemon, _ = client("press7")

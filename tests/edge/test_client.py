@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from benchmarks.rig import Daemon, Ear, Sender, site_document
 from edge.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, main
 from edge.client import parse_duration_s
 from edge.errors import ConfigError
+from edge.messages import State
 from tests.brokers import MOSQUITTO, Mosquitto, free_port
 from tests.edge.builders import colour_bundle, flat_jpeg
 
@@ -187,9 +187,9 @@ def test_a_broker_that_is_not_there_is_named(
 @pytest.mark.broker
 def test_a_node_that_is_offline_is_not_asked(mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]) -> None:
     """Its last will is enough to know; and so are access rules that do not let us ask."""
-    state: dict[str, Any] = {"online": False, "reasons": ["connection lost"], "ne107": "F"}
+    will = State(online=False, ts=None, session="s", ne107="F", reasons=("connection lost",), version="1")
     ear = Ear(mosquitto.port)
-    ear.publish("edge/v1/n/state", json.dumps(state).encode(), retain=True)
+    ear.publish("edge/v1/n/state", will.encode(), retain=True)
     where = ["--broker", f"127.0.0.1:{mosquitto.port}", "--node", "n"]
     assert main(["ack", "red", *where]) == EXIT_FAILED
     assert "offline (connection lost)" in capsys.readouterr().err
@@ -208,7 +208,8 @@ def test_access_rules_that_forbid_commands_are_recognised(
     rules.chmod(0o600)
     broker = make_mosquitto(f"allow_anonymous true\nacl_file {rules}").start()
     ear = Ear(broker.port)
-    ear.publish("edge/v1/n/state", json.dumps({"online": True, "reasons": [], "ne107": "G"}).encode(), retain=True)
+    state = State(online=True, ts=None, session="s", ne107="G", version="1")
+    ear.publish("edge/v1/n/state", state.encode(), retain=True)
     assert main(["rebirth", "--broker", f"127.0.0.1:{broker.port}", "--node", "n"]) == EXIT_FAILED
     assert "access rules" in capsys.readouterr().err
     ear.close()

@@ -1,0 +1,1 @@
+"""Against real tools of integrators, from npm."""
