@@ -130,9 +130,10 @@ def _add_client(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _run(options: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.daemon import Daemon
-    from edge.realtime import make_realtime
+    from edge.realtime import make_realtime, one_heap
     from edge.settings import load_site
 
+    one_heap()
     site = load_site(options.config)
     if site.runtime.realtime_priority > 0:
         # Threads started from here inherit this: suspended with the interpreter lock, one would hold up the inference thread.

@@ -183,6 +183,12 @@ def test_a_machine_that_is_too_slow_refuses_the_bundle(tmp_path: Path) -> None:
         proven(bundle, step_ms=21.0)
 
 
+@pytest.mark.parametrize(("step_ms", "runs"), [(20.0, 20), (60.0, 9), (600.0, 8)])
+def test_a_slow_graph_is_timed_less_often(tmp_path: Path, step_ms: float, runs: int) -> None:
+    """Twenty runs of a fast graph; of a slow one what a second holds, but eight at least."""
+    assert proven(bundle_with(tmp_path), step_ms=step_ms, budget_ms=1e4).runs == runs
+
+
 def test_a_golden_picture_that_does_not_decode_refuses_the_bundle(tmp_path: Path) -> None:
     """A proof that cannot be repeated is none."""
     with pytest.raises(ProofFailed, match="gives no scores"):
