@@ -82,6 +82,8 @@ class Annunciator:
         self._sources: dict[str, Frame | None] = {}
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
         self._kpi = AlarmKpi(start_ns)
+        #: Told of every new occurrence that an operator is to see: alarm id, occurrence id, monotonic ns.
+        self.on_raised: Callable[[str, str, int], object] | None = None
         self._restore(restored or {}, new_id, start_ns, start_wall_ns)
 
     def __contains__(self, alarm_id: str) -> bool:
@@ -145,6 +147,11 @@ class Annunciator:
         """Every alarm's condition now, the standing ones first, for a broker that may have forgotten."""
         ordered = sorted(self._alarms, key=lambda name: self._alarms[name].snapshot().acked)
         return [self._message(name, now_wall_ns) for name in ordered]
+
+    def occurrence(self, alarm_id: str) -> tuple[str | None, bool]:
+        """The newest occurrence of an alarm, and whether it is active."""
+        shot = self._alarms[alarm_id].snapshot()
+        return shot.occurrence_id, shot.active
 
     def counts(self) -> AlarmCounts:
         """How many alarms stand now; hidden ones count as shelved only."""
@@ -237,6 +244,10 @@ class Annunciator:
             marks = self._first_out.to_dict()  # built now: it goes on changing
             kept[KEPT_FIRST_OUT] = lambda: marks
         self._publisher.record(now_ns, events, [self._message(name, now_wall_ns) for name in changed], kept)
+        newest = happened[-1]
+        new = any(item.trigger == Trigger.RAISE and item.annunciate for item in happened)
+        if self.on_raised is not None and new and newest.occurrence_id is not None:
+            self.on_raised(alarm_id, newest.occurrence_id, now_ns)
 
     def _message(self, alarm_id: str, now_wall_ns: int) -> Callable[[], messages.Alarm]:
         """An alarm's condition now, numbered now and built later."""

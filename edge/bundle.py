@@ -189,6 +189,26 @@ class Proof(Record):
     )
 
 
+class Speech(Record):
+    """The graphs by which a generative bundle puts a fault into words, in time left over; never needed to flag one."""
+
+    begin: str = Field(
+        description="file: uint8 frame -> float32 keys and values [layers, heads, tokens, width] of what all questions begin with"
+    )
+    follow: str = Field(
+        description="file: int64 token [1] and place [1], keys, values [.., room, ..] -> best [1], sure [1], key, value [.., 1, ..]"
+    )
+    pieces: str = Field(description="file: JSON list, for each token a text whose characters are its bytes")
+    room: int = Field(gt=0, le=65_536, description="tokens that the cache holds")
+    questions: tuple[tuple[int, ...], ...] = Field(
+        description="tokens of the question about each fault, behind what all begin with; in the order of `faults`"
+    )
+    ends: tuple[int, ...] = Field(min_length=1, description="tokens that end a sentence")
+    scheme: str = Field(description="float32 or dynamic-int8")
+    compared: int = Field(ge=0, description="sentences compared with the float checkpoint's own")
+    equal: int = Field(ge=0, description="of these: word for word the same")
+
+
 class FileEntry(Record):
     """One file of the bundle."""
 
@@ -221,6 +241,7 @@ class Manifest(Record):
     faults: tuple[FaultSpec, ...] = Field(min_length=1)
     proof: Proof
     files: tuple[FileEntry, ...] = Field(min_length=1)
+    speech: Speech | None = Field(default=None, description="how faults are put into words; None: by a template")
     signature: str | None = Field(
         default=None, description="reserved: detached signature over the manifest without this field"
     )
@@ -233,7 +254,12 @@ class Manifest(Record):
         paths = [entry.path for entry in self.files]
         if len(set(paths)) != len(paths):
             raise ValueError("a file is listed twice")
-        missing = {self.execution.graph, *(golden.file for golden in self.proof.golden)} - set(paths)
+        used = {self.execution.graph, *(golden.file for golden in self.proof.golden)}
+        if self.speech is not None:
+            used |= {self.speech.begin, self.speech.follow, self.speech.pieces}
+            if len(self.speech.questions) != len(ids):
+                raise ValueError(f"speech has {len(self.speech.questions)} questions for {len(ids)} faults")
+        missing = used - set(paths)
         if missing:
             raise ValueError(f"files are used but not listed: {sorted(missing)}")
         for golden in self.proof.golden:
@@ -283,8 +309,9 @@ def file_sha256(path: Path) -> str:
 
 
 def manifest_json(manifest: Manifest) -> bytes:
-    """The bytes of ``manifest.json``."""
-    return manifest.model_dump_json(indent=1).encode() + b"\n"
+    """The bytes of ``manifest.json``; what came after the first readers of this format is left out where it is not used."""
+    unused = {"speech"} if manifest.speech is None else None
+    return manifest.model_dump_json(indent=1, exclude=unused).encode() + b"\n"
 
 
 def manifest_schema() -> dict[str, Any]:

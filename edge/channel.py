@@ -65,6 +65,14 @@ class Channel:
         parts += [rule.evidence(now_ns) for rule in self._rules]
         return fuse(parts, self.spec.fusion)
 
+    def vision(self, now_ns: int) -> Evidence | None:
+        """What the camera alone says now; None without one."""
+        return None if self._vision is None else self._vision_evidence(now_ns)
+
+    def rules(self, now_ns: int) -> tuple[tuple[str, Verdict], ...]:
+        """What each sensor rule alone says now, by its id."""
+        return tuple((rule.spec.id, rule.evidence(now_ns).verdict) for rule in self._rules)
+
     def _vision_evidence(self, now_ns: int) -> Evidence:
         assert self._vision is not None  # noqa: S101 - narrows the type; the caller checked
         found = self._vision.evidence(now_ns)

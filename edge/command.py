@@ -34,6 +34,7 @@ class Verb(StrEnum):
     IN_SERVICE = "in_service"
     REBIRTH = "rebirth"
     REPLAY = "replay"
+    EXPLAIN = "explain"
 
 
 NODE_VERBS = frozenset({Verb.REBIRTH, Verb.REPLAY})  # these need no alarm_id

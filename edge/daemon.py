@@ -21,6 +21,7 @@ from edge.channel import Channel, resolve_channels, resolve_rules
 from edge.clock import Clock
 from edge.envelope import Incoming, Subscription
 from edge.errors import EdgeError
+from edge.explaining import Parts, make_explainer
 from edge.frame import Drop
 from edge.health import Health
 from edge.infer import Engine, ProofResult, prove
@@ -33,6 +34,7 @@ from edge.preprocess import Limits, Preprocessor
 from edge.publish import Policy, Publisher, state_message
 from edge.realtime import Grant, make_realtime, trim_memory
 from edge.report import Reporter, offline_state
+from edge.session import Brake
 from edge.settings import PublishSettings, Site
 from edge.slot import Slots
 from edge.source import Source
@@ -83,6 +85,7 @@ class Daemon:
         self._budgets_ms = camera_budgets_ms(site, bundle)
         self._source = Source(site, self._budgets_ms)
         self._slots = Slots([camera.id for camera in site.cameras])
+        self._brake = Brake(lambda: self._slots.waiting() > 0)
         self._inbox = Inbox()
         self._health = Health(
             {camera: round(budget * NS_PER_MS) for camera, budget in self._budgets_ms.items()},
@@ -246,6 +249,7 @@ class Daemon:
         for frame in accepted.frames:
             self._health.frame_received(frame.camera, frame.received_ns)
             replaced = self._slots.put(frame)
+            self._brake.pull()
             if replaced is not None:
                 self._health.frame_dropped(replaced.camera, Drop.REPLACED)
         for reading in accepted.readings:
@@ -265,6 +269,7 @@ class Daemon:
     def _put_command(self, incoming: Incoming) -> None:
         self._inbox.put_command(incoming)
         self._slots.wake()
+        self._brake.pull()
 
     def _acknowledged(self, number: int, now_ns: int) -> None:
         self._publisher.acknowledged(number, now_ns)
@@ -324,6 +329,10 @@ class Daemon:
             monotonic_ns=self._clock.monotonic_ns,
             wall_ns=self._clock.wall_ns,
         )
+        parts = Parts(
+            self._site, self._bundle, channels, engine, preprocessors,
+            self._annunciator, self._publisher, self._health, self._clock,
+        )  # fmt: skip
         return Worker(
             site=self._site,
             clock=self._clock,
@@ -337,6 +346,7 @@ class Daemon:
             reporter=self._reporter(),
             inbox=self._inbox,
             lenses=lenses,
+            explainer=make_explainer(parts, self._brake, self.proof.infer_p99_ms),
         )
 
     def _reporter(self) -> Reporter:

@@ -104,6 +104,7 @@ class Health:
         }
         self._sensors = {sensor: _Sensor() for sensor in sensors}
         self._rejected: Counter[str] = Counter()
+        self._explained: Counter[str] = Counter()
 
     def frame_received(self, camera: str, now_ns: int) -> None:
         """A frame arrived whole, whatever becomes of it."""
@@ -168,6 +169,16 @@ class Health:
         with self._lock:
             counts = self._sensors[sensor].rejected if sensor is not None else self._rejected
             counts[reason] += count
+
+    def explained(self, outcome: str) -> None:
+        """An alarm was explained, or not: in one word."""
+        with self._lock:
+            self._explained[outcome] += 1
+
+    def explanations(self) -> dict[str, int]:
+        """What became of the explanations, by outcome."""
+        with self._lock:
+            return dict(self._explained)
 
     def ages_ns(self, camera: str, now_ns: int) -> Ages:
         """How old a camera's newest frame is, its newest that was judged, and its newest that was judged in budget."""

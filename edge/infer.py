@@ -1,6 +1,6 @@
 """A tensor becomes scores; and a bundle's proof is repeated on this very machine before it may go live.
 
-The only module of the daemon that knows ONNX Runtime. Verify hashes before loading: a damaged graph usually loads and gives wrong scores
+Verify hashes before loading: a damaged graph usually loads and gives wrong scores
 (67 of 120 did), which is also why the golden inputs are run again here.
 """
 
@@ -9,24 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Execution
-from edge.errors import InferenceFailed, ProofFailed, WrongBoard
+from edge.errors import InferenceFailed, ProofFailed
+from edge.session import Brake, Stopped, first_line, open_session
 
 _PROOF_RUNS = 20
 _PROOF_RUNS_LEAST = 8  # of a slow graph, so that it too is live within seconds
 _PROOF_ENOUGH_NS = 1_000_000_000
 _SCORE_SLACK = 1e-4  # a sigmoid of rounded numbers may leave 0..1 by this much
 _NS_PER_MS = 1e6
-
-ort.disable_telemetry_events()
-ort.set_default_logger_severity(3)  # errors only; what matters is raised, and warnings would repeat at every load
 
 
 class _Prepares(Protocol):
@@ -53,33 +51,25 @@ class Engine:
             WrongBoard: the execution provider is not in this installation, or would leave work to another one.
             ProofFailed: the graph does not load, or its input or output is not what the manifest says.
         """
-        if execution.provider not in ort.get_available_providers():
-            raise WrongBoard(
-                f"The bundle runs on {execution.provider}; this installation of ONNX Runtime has {ort.get_available_providers()}. "
-                "Install the board's own build of onnxruntime, or export for another board."
-            )
-        try:
-            session = ort.InferenceSession(str(graph), _options(execution), providers=[execution.provider])
-        except Exception as error:  # ONNX Runtime's errors share no other base class
-            raise ProofFailed(f"{graph.name} does not load: {_first_line(error)}. Export the bundle again.") from error
-        if session.get_providers()[0] != execution.provider:
-            raise WrongBoard(
-                f"{execution.provider} could not start; ONNX Runtime would run on {session.get_providers()} instead. "
-                "Check the board's driver."
-            )
+        session = open_session(graph, execution)
         _check_form(session, input_name, output_name)
         return cls(session, input_name, output_name)
 
-    def run(self, tensor: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores in 0..1, float32 [faults], of one tensor uint8 [1, height, width, 3].
+    def run(self, tensor: NDArray[np.uint8], brake: Brake | None = None) -> NDArray[np.float32]:
+        """Scores in 0..1, float32 [faults], of one tensor uint8 [1, height, width, 3]; with a brake it gives way to frames.
 
         Raises:
             InferenceFailed: the graph did not run, or a score is not a number or outside 0..1; the verdicts are unknown.
+            Stopped: the brake was pulled.
         """
+        feeds = {self._input: tensor}
         try:
-            (output,) = self._session.run(self._outputs, {self._input: tensor})
+            run = self._session.run if brake is None else partial(brake.run, self._session)
+            (output,) = run(self._outputs, feeds)
+        except Stopped:
+            raise
         except Exception as error:  # ONNX Runtime's errors share no other base class
-            raise InferenceFailed(f"the graph did not run: {_first_line(error)}") from error
+            raise InferenceFailed(f"the graph did not run: {first_line(error)}") from error
         scores: NDArray[np.float32] = output[0]
         # Written so that NaN fails it too.
         if not (scores.min() >= -_SCORE_SLACK and scores.max() <= 1.0 + _SCORE_SLACK):
@@ -168,7 +158,7 @@ def _check_golden(engine: Engine, bundle: Bundle, preprocessor: _Prepares, pictu
         try:
             scores = engine.run(preprocessor.prepare(picture))
         except Exception as error:  # refused picture or failed run: both disprove the bundle
-            raise ProofFailed(f"Golden input {golden.file} gives no scores here: {_first_line(error)}.") from error
+            raise ProofFailed(f"Golden input {golden.file} gives no scores here: {first_line(error)}.") from error
         if scores.shape != (len(golden.scores),):
             raise ProofFailed(
                 f"The graph gives {scores.size} scores for {len(golden.scores)} faults. Export the bundle again."
@@ -181,21 +171,6 @@ def _check_golden(engine: Engine, bundle: Bundle, preprocessor: _Prepares, pictu
             )
         worst = max(worst, difference)
     return worst
-
-
-def _options(execution: Execution) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = execution.intra_op_threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # The memory arena stays on: without it a 40 ms graph takes 8 % longer and 33 page faults a run, and saves no memory.
-    # Spinning pool threads take the core from the network threads: p99 599 ms with, 128 ms without, beside one busy process.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if execution.provider != "CPUExecutionProvider":
-        # An operator that the accelerator lacks must be an error here, not a silent 10x.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    return options
 
 
 def _check_form(session: Any, input_name: str, output_name: str) -> None:  # noqa: ANN401 - ONNX Runtime has no types
@@ -223,7 +198,3 @@ def _check_form(session: Any, input_name: str, output_name: str) -> None:  # noq
 def _percentile_ms(durations_ns: Sequence[int], share: float) -> float:
     ordered = sorted(durations_ns)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] / _NS_PER_MS
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

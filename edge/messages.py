@@ -154,6 +154,10 @@ class Heartbeat(Message):
     alarms: AlarmFigures
     journal: JournalFigures
     rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
+    explanations: dict[str, Counter] = Field(
+        default_factory=dict,
+        description="by outcome: template, generated, no_time, unavailable (a template instead of the model's words), stale (dropped)",
+    )
     published: Counter
     acknowledged: Counter
     unpublished: dict[str, Counter] = Field(description="messages that could not be handed to the broker, by reason")
@@ -294,6 +298,45 @@ class Alarm(Message):
     first_out: bool = False
 
 
+class Spot(Message):
+    """A point of the picture, as shares of its width and height from the upper left corner."""
+
+    x: float = Field(ge=0.0, le=1.0)
+    y: float = Field(ge=0.0, le=1.0)
+
+
+class Explanation(Message):
+    """``explain/{alarm}``, retained: one sentence about one occurrence, for a person; never needed to act, and evidence for nothing."""
+
+    schema_: Literal["edge.explain/1"] = Field(default="edge.explain/1", alias="schema")
+    id: str = Field(description="alarm id")
+    occurrence_id: str = Field(description="the occurrence it belongs to; drop it when the alarm shows another")
+    machine_made: Literal[True] = True
+    ts: Timestamp
+    text: str = Field(max_length=2000, description="what, where, how sure; says itself that it is machine-made")
+    how: Literal["template", "generated"] = Field(
+        description="template: from scores alone; generated: the model's own words, then the template"
+    )
+    where: str | None = Field(
+        description="where on the picture, in words, e.g. upper left; null: unknown or everywhere"
+    )
+    spot: Spot | None = Field(description="the same as a point")
+    score: float | None = Field(ge=0.0, le=1.0, description="of the picture, when the alarm was raised")
+    threshold: float | None = Field(ge=0.0, le=1.0)
+    confidence: float | None = Field(
+        ge=0.0, le=1.0, description="how far the score stands above its threshold: 0 at the threshold, 1 at score 1"
+    )
+    word_probability: float | None = Field(
+        ge=0.0,
+        le=1.0,
+        description="geometric mean over generated words: how sure the model was of its words, not of the fault",
+    )
+    source: AlarmSource
+    made_ms: Milliseconds = Field(description="processor time spent on it")
+    waited_ms: Milliseconds = Field(description="from the alarm, or the command, to this message")
+    preempted: Counter = Field(description="how often it gave way to a frame")
+
+
 class Event(Message):
     """``event``: the journal; (epoch, seq) names one event for ever, and ``seq`` rises without gaps within an epoch."""
 
@@ -345,7 +388,7 @@ class Reply(Message):
     state: str | None = None
 
 
-PUBLISHED: tuple[type[Message], ...] = (State, Heartbeat, Meta, Flag, Value, Alarm, Event, Reply)
+PUBLISHED: tuple[type[Message], ...] = (State, Heartbeat, Meta, Flag, Value, Alarm, Explanation, Event, Reply)
 ACCEPTED: tuple[type[Message], ...] = (Command,)
 
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
-from edge.messages import Alarm, Event, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
+from edge.messages import Alarm, Event, Explanation, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
 from edge.outbox import Entry
-from edge.topics import FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
+from edge.topics import EXPLAIN, FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
 
 MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
 
@@ -191,6 +191,10 @@ class Publisher:
         self._record(entry)
         for alarm in entry.alarms:
             self._tap(alarm)
+
+    def explanation(self, message: Explanation) -> None:
+        """Say a sentence about an alarm, retained; one that a broker does not get is not said again."""
+        self._say(EXPLAIN, message, message.id)
 
     # --- the node ------------------------------------------------------------------------------------------------------------------
 

@@ -116,6 +116,7 @@ class Reporter:
             alarms=self._annunciator.figures(now_ns, now_wall_ns),
             journal=JournalFigures.model_validate(asdict(self._journal())),
             rejected=self._health.strays(),
+            explanations=self._health.explanations(),
             published=link.published,
             acknowledged=link.acknowledged,
             unpublished=dict(link.dropped),

@@ -312,6 +312,25 @@ class PublishSettings(Section):
     )
 
 
+class ExplainSettings(Section):
+    """Sentences for the operator after an alarm, made in time that the frames leave over. See docs/explain.md."""
+
+    enabled: bool = Field(default=True, description="explain alarms on the explain topic; nothing else depends on it")
+    patience_s: Positive = Field(
+        default=20.0, description="without time left over for so long, what is known until then is said, s"
+    )
+    min_spare_ms: NotNegative = Field(
+        default=2.0, description="time that must be left after a step until the next frame is to be expected, ms"
+    )
+    grid: int = Field(
+        default=6,
+        ge=0,
+        le=16,
+        description="where: so many places a side are covered, one run of the graph each (grid x grid + 1 in all); 0: do not look where",
+    )
+    max_tokens: int = Field(default=40, ge=1, le=400, description="longest sentence of a generative bundle, tokens")
+
+
 class RuntimeSettings(Section):
     """How the daemon uses the machine."""
 
@@ -350,6 +369,7 @@ class Site(BaseSettings):
     )
     publish: PublishSettings = PublishSettings()
     sparkplug: SparkplugSettings = SparkplugSettings()
+    explain: ExplainSettings = ExplainSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @classmethod

@@ -84,6 +84,14 @@ ALARM = Topic(
     expiry_s=None,
     meaning="the whole condition of one alarm, on every change and after each reconnect",
 )
+EXPLAIN = Topic(
+    "explain/{alarm}",
+    messages.Explanation,
+    qos=1,
+    retain=True,
+    expiry_s=24 * 3600,
+    meaning="a sentence for the operator about one occurrence, machine-made, some time after the alarm; never needed to act",
+)
 EVENT = Topic(
     "event",
     messages.Event,
@@ -109,7 +117,7 @@ COMMAND = Topic(
     meaning="a request from SCADA; a retained one is ignored",
 )
 
-OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EVENT, REPLY)
+OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EXPLAIN, EVENT, REPLY)
 IN = (COMMAND,)
 
 

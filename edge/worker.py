@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from edge.annunciator import Annunciator
 from edge.channel import Channel
 from edge.clock import Clock
-from edge.command import NODE_VERBS, CommandDesk, Request, Verb
+from edge.command import NODE_VERBS, CommandDesk, Request, Verb, refuse
 from edge.envelope import Incoming
 from edge.errors import RejectedInput
+from edge.explain.explainer import Explainer
 from edge.frame import Evidence, Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
 from edge.lens import Lens, Trouble
-from edge.messages import Reply
+from edge.messages import Command, Reply
 from edge.path import FramePath
 from edge.publish import Publisher
 from edge.report import Reporter
@@ -78,6 +79,7 @@ class Worker:
         reporter: heartbeat, state and meta.
         inbox: what the network threads leave.
         lenses: what knows of each camera whether its pictures can be trusted; the path feeds them.
+        explainer: tells about alarms in time left over; None: nobody does.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Worker:
         reporter: Reporter,
         inbox: Inbox,
         lenses: Mapping[str, Lens] | None = None,
+        explainer: Explainer | None = None,
     ) -> None:
         self._site = site
         self._clock = clock
@@ -110,6 +113,7 @@ class Worker:
         self._reporter = reporter
         self._inbox = inbox
         self._lenses = lenses or {}
+        self._explainer = explainer
         self._desk = CommandDesk()
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
@@ -123,14 +127,21 @@ class Worker:
         if now_ns >= self._next_tick_ns or self._inbox.commands or self._inbox.reconnected:
             self._next_tick_ns = now_ns + TICK_NS
             self._tick(now_ns, self._clock.wall_ns())
+        if frame is None and self._explainer is not None:
+            self._explainer.step()
 
     def wait_s(self) -> float:
         """How long the worker may wait for the next frame, s."""
-        return max(0.0, (self._next_tick_ns - self._clock.monotonic_ns()) / 1e9)
+        now_ns = self._clock.monotonic_ns()
+        if self._explainer is not None and self._explainer.ready(now_ns):
+            return 0.0
+        return max(0.0, (self._next_tick_ns - now_ns) / 1e9)
 
     def _frame(self, frame: Frame) -> None:
         verdicts = self._path.process(frame)
         now_ns, now_wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        if self._explainer is not None and verdicts:
+            self._explainer.look(frame, [(channel.spec.id, channel.vision(now_ns)) for channel, _ in verdicts])
         for channel, evidence in verdicts:
             self._sample(channel, evidence, now_ns, now_wall_ns, frame)
             self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
@@ -217,7 +228,39 @@ class Worker:
             else:
                 self._say_everything(now_ns, now_wall_ns)
             return Reply(request_id=request.command.request_id, ok=True, code="ok")
+        if request.verb is Verb.EXPLAIN:
+            return self._explain(request, now_ns, now_wall_ns)
         return self._annunciator.command(request, now_ns, now_wall_ns)
+
+    def _explain(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
+        reply = self._queue_explanation(request.command, now_ns)
+        command = request.command
+        event = self._publisher.event(
+            "command",
+            request.verb.value,
+            reply.code,
+            now_wall_ns,
+            occurrence_id=command.occurrence_id,
+            user=command.user,
+            detail=f"{command.alarm_id}: {reply.code}. {command.comment}".strip(),
+        )
+        self._publisher.record(now_ns, [event])
+        return reply
+
+    def _queue_explanation(self, command: Command, now_ns: int) -> Reply:
+        alarm_id = command.alarm_id or ""
+        if alarm_id not in self._annunciator:
+            return refuse(command, "unknown_alarm", f"no alarm {alarm_id!r}; meta lists them")
+        occurrence_id, active = self._annunciator.occurrence(alarm_id)
+        if command.occurrence_id not in {None, occurrence_id}:
+            return refuse(command, "stale_occurrence", f"the newest occurrence is {occurrence_id}")
+        if occurrence_id is None or not active:
+            return refuse(command, "not_allowed", "the alarm is not active: there is nothing to explain")
+        if self._explainer is None or not self._explainer.raised(alarm_id, occurrence_id, now_ns):
+            return refuse(
+                command, "not_allowed", "explanations are off, or this alarm's own message says all there is to say"
+            )
+        return Reply(request_id=command.request_id, ok=True, code="ok", detail="told as soon as there is time")
 
     def _say_everything(self, now_ns: int, now_wall_ns: int) -> None:
         self._reporter.announce(now_ns, now_wall_ns)

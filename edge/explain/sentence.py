@@ -1,0 +1,102 @@
+"""What is known of one occurrence becomes one sentence: what, where, how sure; pure.
+
+It is told to a person and is evidence for nothing: no verdict, quality or alarm ever reads it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from edge.frame import Verdict
+
+LONGEST = 600  # characters of what a model said
+TREND = 0.1  # a score that moved less in about a second stood still
+MADE = "machine-made"  # a display may show the text alone
+_RULES = {Verdict.FAULT: "agrees", Verdict.OK: "does not agree", Verdict.UNKNOWN: "has no data"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What stood when the alarm was raised.
+
+    Attributes:
+        title: the fault, for people.
+        camera: whose picture shows it; None: sensors only.
+        score, limit: of the picture, 0..1.
+        earlier: the score about a second before; None: no frame then.
+        rank, of: its place among the faults that the camera looks for, by how far each stands above its limit; 1 is the highest.
+        ahead: title of the fault that stands higher still.
+        rules: verdicts of the fault's sensor rules, by id.
+        false_alarms: share of the site's own good pictures that the bundle flags, as measured at export.
+    """
+
+    title: str
+    camera: str | None = None
+    score: float | None = None
+    limit: float | None = None
+    earlier: float | None = None
+    rank: int | None = None
+    of: int = 0
+    ahead: str | None = None
+    rules: tuple[tuple[str, Verdict], ...] = ()
+    false_alarms: float | None = None
+
+
+def confidence(score: float | None, limit: float | None) -> float | None:
+    """How far a score stands above its limit: 0 at the limit, 1 at the highest score there is."""
+    if score is None or limit is None:
+        return None
+    return round(max(0.0, min(1.0, (score - limit) / max(1.0 - limit, 1e-6))), 3)
+
+
+def template(facts: Facts, where: str | None) -> str:
+    """The sentence that needs no model."""
+    place = "" if facts.camera is None else f" on camera {facts.camera}"
+    if where is not None:
+        place += f", {where} of the picture"
+    said = [*_score(facts), *_rank(facts), *_trend(facts)]
+    said += [f"sensor rule {name} {_RULES[verdict]}" for name, verdict in facts.rules]
+    if facts.false_alarms is not None and facts.score is not None:
+        said.append(f"{100 * facts.false_alarms:.2g} % of good pictures of this site are flagged too")
+    return f"{facts.title}{place}" + (f": {'; '.join(said)}" if said else "") + f" ({MADE})"
+
+
+def generated(said: str, facts: Facts, where: str | None) -> str:
+    """What a model said, and behind it how sure the flag is."""
+    return f"{said} {template(facts, where)}"
+
+
+def clean(said: str) -> str:
+    """A model's words, fit to be shown: one line, no control characters, a bounded length, a full stop; empty when nothing is left."""
+    line = said.strip().splitlines()[0] if said.strip() else ""
+    shown = "".join(sign for sign in line if unicodedata.category(sign)[0] != "C").strip()[:LONGEST].rstrip()
+    if not any(sign.isalnum() for sign in shown):
+        return ""
+    return shown if shown.endswith((".", "!", "?")) else f"{shown}."
+
+
+def _score(facts: Facts) -> list[str]:
+    sure = confidence(facts.score, facts.limit)
+    if sure is None:
+        return []
+    how = "just above" if sure < 0.25 else "above" if sure < 0.6 else "well above"
+    if facts.score is not None and facts.limit is not None and facts.score < facts.limit:
+        how = "now below"
+    return [f"score {facts.score:.2f}, {how} its limit {facts.limit:.2f}"]
+
+
+def _rank(facts: Facts) -> list[str]:
+    if facts.rank is None or facts.of < 2:
+        return []
+    if facts.rank == 1:
+        return [f"highest of {facts.of} faults"]
+    return [f"number {facts.rank} of {facts.of} faults" + (f", {facts.ahead} stands higher" if facts.ahead else "")]
+
+
+def _trend(facts: Facts) -> list[str]:
+    if facts.score is None or facts.earlier is None:
+        return []
+    if abs(facts.score - facts.earlier) < TREND:
+        return ["steady"]
+    return [f"{'up' if facts.score > facts.earlier else 'down'} from {facts.earlier:.2f} a second before"]

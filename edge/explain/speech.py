@@ -1,0 +1,119 @@
+"""A generative bundle puts a fault into words: a small greedy loop, one token a step, over a decode graph with a cache of fixed size.
+
+No tokenizer: the questions were tokenised at export, and a table says which bytes each token stands for. A step that is stopped changes nothing,
+so it is simply run again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Speech as SpeechSpec
+from edge.errors import FormatError
+
+FRAME, TOKEN, PLACE = "frame", "token", "place"
+KEYS, VALUES = "keys", "values"
+KEY, VALUE, BEST, SURE = "key", "value", "best", "sure"
+
+
+class Runs(Protocol):
+    """A graph, as far as this stage needs it."""
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs asked for."""
+        ...
+
+
+@dataclass(slots=True)
+class Thought:
+    """One sentence under way: the cache [layers, heads, room, width], how much of it is filled, and what was said so far."""
+
+    keys: NDArray[np.float32]
+    values: NDArray[np.float32]
+    filled: int
+    said: list[int] = field(default_factory=list)
+    surprise: float = 0.0  # sum of -log probability
+
+    @property
+    def probability(self) -> float | None:
+        """Geometric mean of the probabilities of what was said: how sure the model was of its words, not of the fault."""
+        return round(math.exp(-self.surprise / len(self.said)), 3) if self.said else None
+
+
+class Speech:
+    """The two graphs of a bundle that speaks.
+
+    Args:
+        begin: frame -> keys and values of what all questions begin with, the picture in it.
+        follow: one token behind the cache -> the best next one, its probability, and what to add to the cache.
+        spec: the manifest's section.
+        pieces: bytes of each token.
+    """
+
+    def __init__(self, begin: Runs, follow: Runs, spec: SpeechSpec, pieces: Sequence[bytes]) -> None:
+        self._begin = begin
+        self._follow = follow
+        self._spec = spec
+        self._pieces = pieces
+        self._ends = frozenset(spec.ends)
+
+    def question(self, fault: int) -> tuple[int, ...]:
+        """The tokens that ask about a fault, by its place in the manifest."""
+        return self._spec.questions[fault]
+
+    def look(self, tensor: NDArray[np.uint8]) -> Thought:
+        """Take in a picture uint8 [1, height, width, 3]."""
+        keys, values = self._begin.run({FRAME: tensor}, (KEYS, VALUES))
+        layers, heads, filled, width = keys.shape
+        room = np.zeros((2, layers, heads, self._spec.room, width), np.float32)
+        room[0, :, :, :filled], room[1, :, :, :filled] = keys, values
+        return Thought(room[0], room[1], filled)
+
+    def follow(self, thought: Thought, token: int) -> tuple[int, float]:
+        """Put one token behind the thought; returns the token that follows best, and its probability."""
+        feeds: dict[str, NDArray[Any]] = {
+            TOKEN: np.array([token], np.int64),
+            PLACE: np.array([thought.filled], np.int64),
+            KEYS: thought.keys,
+            VALUES: thought.values,
+        }
+        key, value, best, sure = self._follow.run(feeds, (KEY, VALUE, BEST, SURE))
+        thought.keys[:, :, thought.filled] = key[:, :, 0]
+        thought.values[:, :, thought.filled] = value[:, :, 0]
+        thought.filled += 1
+        return int(best[0]), float(sure[0])
+
+    def goes_on(self, thought: Thought, token: int, max_tokens: int) -> bool:
+        """Whether a token is one more word and not the end of the sentence, of the allowance or of the room."""
+        word = token not in self._ends and 0 <= token < len(self._pieces)
+        return word and len(thought.said) < max_tokens and thought.filled < self._spec.room
+
+    def say(self, thought: Thought, token: int, probability: float) -> None:
+        """Take a token as said."""
+        thought.said.append(token)
+        thought.surprise -= math.log(max(probability, 1e-9))
+
+    def text(self, thought: Thought) -> str:
+        """What was said so far."""
+        return b"".join(self._pieces[token] for token in thought.said).decode("utf-8", errors="replace")
+
+
+def read_pieces(file: Path) -> tuple[bytes, ...]:
+    """The bytes of each token, from a JSON list of texts whose characters are bytes.
+
+    Raises:
+        FormatError: it is something else.
+    """
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        return tuple(piece.encode("latin-1") for piece in document)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FormatError(f"{file.name} is not a list of tokens: {error}") from error

@@ -1,0 +1,122 @@
+"""How the explanations are wired: the stage `edge.explain` is given the bundle's graphs and what it may know of alarms and channels."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.annunciator import Annunciator
+from edge.bundle import Bundle
+from edge.bundle import Speech as SpeechSpec
+from edge.channel import Channel
+from edge.clock import Clock
+from edge.errors import BundleError, InferenceFailed
+from edge.explain.explainer import Explainer
+from edge.explain.speech import BEST, FRAME, KEY, KEYS, PLACE, SURE, TOKEN, VALUE, VALUES, Speech, read_pieces
+from edge.health import Health
+from edge.infer import Engine
+from edge.preprocess import Preprocessor
+from edge.publish import Publisher
+from edge.session import Brake, Graph, Stopped, open_session
+from edge.settings import Site
+
+NS_PER_MS = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What exists before the explanations do."""
+
+    site: Site
+    bundle: Bundle
+    channels: Sequence[Channel]
+    engine: Engine
+    preprocessors: Mapping[str, Preprocessor]
+    annunciator: Annunciator
+    publisher: Publisher
+    health: Health
+    clock: Clock
+
+
+def make_explainer(parts: Parts, brake: Brake, run_ms: float) -> Explainer | None:
+    """The stage, listening to the annunciator; None where the site wants none.
+
+    Args:
+        parts: the daemon's.
+        brake: pulled when a frame arrives.
+        run_ms: how long one run of the bundle's graph takes here.
+    """
+    if not parts.site.explain.enabled:
+        return None
+    manifest = parts.bundle.manifest
+    took_ns = {"cover": round(run_ms * NS_PER_MS)}
+    speech = None
+    if manifest.speech is not None:
+        speech = load_speech(parts.bundle, manifest.speech, brake, took_ns, parts.clock.monotonic_ns)
+        if speech is None:
+            parts.health.explained("unavailable")
+    by_id = {channel.spec.id: channel for channel in parts.channels}
+    explainer = Explainer(
+        settings=parts.site.explain,
+        faults=[channel.spec for channel in parts.channels],
+        rules=lambda fault_id, now_ns: by_id[fault_id].rules(now_ns),
+        newest=lambda alarm_id: parts.annunciator.occurrence(alarm_id)[0],
+        engine=parts.engine,
+        speech=speech,
+        preprocessors=parts.preprocessors,
+        brake=brake,
+        tell=parts.publisher.explanation,
+        count=parts.health.explained,
+        model=(manifest.name, parts.bundle.sha256),
+        monotonic_ns=parts.clock.monotonic_ns,
+        wall_ns=parts.clock.wall_ns,
+        expected_ns=took_ns,
+    )
+    parts.annunciator.on_raised = explainer.raised
+    return explainer
+
+
+def load_speech(
+    bundle: Bundle,
+    spec: SpeechSpec,
+    brake: Brake,
+    took_ns: dict[str, int],
+    now: Callable[[], int] = time.monotonic_ns,
+) -> Speech | None:
+    """Load the graphs that speak and try each once, filling in how long they took; None, with a warning, when they do not work here."""
+    try:
+        begin, follow = (
+            Graph(
+                open_session(bundle.path / file, bundle.manifest.execution.model_copy(update={"graph": file})),
+                brake,
+            )
+            for file in (spec.begin, spec.follow)
+        )
+        _check_names(begin, {FRAME, KEYS, VALUES})
+        _check_names(follow, {TOKEN, PLACE, KEYS, VALUES, KEY, VALUE, BEST, SURE})
+        speech = Speech(begin, follow, spec, read_pieces(bundle.path / spec.pieces))
+        size = bundle.manifest.input
+        blank: NDArray[np.uint8] = np.zeros((1, size.height, size.width, 3), np.uint8)
+        for _ in range(2):  # the first run of a graph is slower than those that follow
+            start_ns = now()
+            thought = speech.look(blank)
+            looked_ns = now()
+            speech.follow(thought, spec.ends[0])
+            took_ns |= {"picture": looked_ns - start_ns, "token": now() - looked_ns}
+    except (BundleError, InferenceFailed, Stopped, ValueError, LookupError, OSError) as error:
+        _log.warning("this bundle cannot put faults into words here, a template will: %s", error)
+        return None
+    return speech
+
+
+def _check_names(graph: Graph, wanted: set[str]) -> None:
+    missing = wanted - graph.shapes.keys()
+    if missing:
+        raise ValueError(f"a graph that speaks has no {', '.join(sorted(missing))}")
