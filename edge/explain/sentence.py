@@ -70,7 +70,8 @@ def generated(said: str, facts: Facts, where: str | None) -> str:
 def clean(said: str) -> str:
     """A model's words, fit to be shown: one line, no control characters, a bounded length, a full stop; empty when nothing is left."""
     line = said.strip().splitlines()[0] if said.strip() else ""
-    shown = "".join(sign for sign in line if unicodedata.category(sign)[0] != "C").strip()[:LONGEST].rstrip()
+    visible = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in line)
+    shown = " ".join(visible.split())[:LONGEST].rstrip()
     if not any(sign.isalnum() for sign in shown):
         return ""
     return shown if shown.endswith((".", "!", "?")) else f"{shown}."

@@ -114,6 +114,8 @@ def read_pieces(file: Path) -> tuple[bytes, ...]:
     """
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(document, list):
+            raise TypeError("no list")
         return tuple(piece.encode("latin-1") for piece in document)
     except (ValueError, TypeError, AttributeError) as error:
         raise FormatError(f"{file.name} is not a list of tokens: {error}") from error

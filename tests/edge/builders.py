@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ def write_bundle(folder: Path, files: dict[str, bytes] | None = None, **changes:
 
 
 COLOURS = ("red", "green", "blue")
+SPEECH_ROOM = 24
+SPEECH_WORDS = ("", "It", " is", " red", " here", ".")  # token 0 ends; the toy model says them in this order
 
 
 def colour_graph(size: int = 32) -> bytes:
@@ -123,15 +126,90 @@ def colour_graph(size: int = 32) -> bytes:
     return encoded
 
 
+def begin_graph(size: int = 32) -> bytes:
+    """uint8 frame -> keys and values [1 layer, 1 head, 2 tokens, 2]: the mean brightness of the picture."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean"], keepdims=0),
+        helper.make_node("Expand", ["mean", "shape"], ["keys"]),
+        helper.make_node("Identity", ["keys"], ["values"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "begin",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, size, size, 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 2, 2]) for name in ("keys", "values")],
+        [numpy_helper.from_array(np.array([1, 1, 2, 2], np.int64), "shape")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def follow_graph() -> bytes:
+    """One token behind the cache -> the next number, probability 0.5, and a key and a value that hold the token."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Add", ["token", "one"], ["next"]),
+        helper.make_node("Mod", ["next", "words"], ["best"]),
+        helper.make_node("Cast", ["token"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Expand", ["float", "shape"], ["key"]),
+        helper.make_node("Identity", ["key"], ["value"]),
+        helper.make_node("Identity", ["half"], ["sure"]),
+    ]
+    cache = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, SPEECH_ROOM, 2]) for name in ("keys", "values")
+    ]
+    counts = [helper.make_tensor_value_info(name, TensorProto.INT64, [1]) for name in ("token", "place")]
+    news = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 1, 2]) for name in ("key", "value")]
+    said = [
+        helper.make_tensor_value_info("best", TensorProto.INT64, [1]),
+        helper.make_tensor_value_info("sure", TensorProto.FLOAT, [1]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+        numpy_helper.from_array(np.array([len(SPEECH_WORDS)], np.int64), "words"),
+        numpy_helper.from_array(np.array([1, 1, 1, 2], np.int64), "shape"),
+        numpy_helper.from_array(np.array([0.5], np.float32), "half"),
+    ]
+    graph = helper.make_graph(nodes, "follow", [*counts, *cache], [*news, *said], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def speech_files() -> dict[str, bytes]:
+    """What a bundle needs to speak."""
+    return {
+        "speech/begin.onnx": begin_graph(),
+        "speech/follow.onnx": follow_graph(),
+        "speech/pieces.json": json.dumps(SPEECH_WORDS).encode(),
+    }
+
+
+def speech_section(faults: int = 3) -> dict[str, Any]:
+    """The manifest's section for `speech_files`: every question ends with token 0, behind which comes the first word."""
+    return {
+        "begin": "speech/begin.onnx", "follow": "speech/follow.onnx", "pieces": "speech/pieces.json", "room": SPEECH_ROOM,
+        "questions": [[4, 0]] * faults, "ends": [0], "scheme": "float32", "compared": 0, "equal": 0,
+    }  # fmt: skip
+
+
 def flat_jpeg(red: int, green: int, blue: int, size: int = 64) -> bytes:
     """A picture of one colour."""
     return encode_jpeg(np.full((size, size, 3), (red, green, blue), np.uint8))
 
 
-def colour_bundle(folder: Path, **changes: Any) -> Manifest:
-    """A bundle that really runs: its faults are how red, green and blue a picture is."""
+def colour_bundle(folder: Path, *, extra: dict[str, bytes] | None = None, **changes: Any) -> Manifest:
+    """A bundle that really runs: its faults are how red, green and blue a picture is; with further files, if given."""
     pictures = {"golden/0.jpg": (255, 0, 0), "golden/1.jpg": (0, 128, 255)}
     files = {"graph.onnx": colour_graph()} | {path: flat_jpeg(*colour) for path, colour in pictures.items()}
+    files |= extra or {}
     folder.mkdir(parents=True, exist_ok=True)
     document = manifest_document(files, faults=[fault(colour) for colour in COLOURS], name="colours", output="scores")
     golden = [{"file": path, "scores": [value / 255 for value in colour]} for path, colour in pictures.items()]

@@ -18,6 +18,7 @@ from edge.channel import Channel, resolve_channels, resolve_rules
 from edge.clock import Clock
 from edge.daemon import by_camera, load_engine, publish_policy
 from edge.envelope import ConnectionStats, Incoming, Outgoing
+from edge.explaining import Parts, make_explainer
 from edge.frame import Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
@@ -27,6 +28,7 @@ from edge.path import FramePath
 from edge.preprocess import Preprocessor
 from edge.publish import Publisher
 from edge.report import Reporter
+from edge.session import Brake
 from edge.settings import Site
 from edge.standing import site_alarms
 from edge.worker import MAX_READINGS, TICK_NS, Inbox, Worker
@@ -64,8 +66,8 @@ class FakeTime:
 class Bench:
     """A worker with everything around it but the network."""
 
-    def __init__(self, folder: Path, **site: Any) -> None:
-        colour_bundle(folder)
+    def __init__(self, folder: Path, *, made: dict[str, Any] | None = None, **site: Any) -> None:
+        colour_bundle(folder, **(made or {}))
         bundle = open_bundle(folder)
         base: dict[str, Any] = {
             "bundle": folder,
@@ -78,6 +80,7 @@ class Bench:
                 {"id": "loose", "rules": ("shaking",), "alarm": ALARM},
             ),
             "publish": {"flags": "frame", "heartbeat_s": 1.0},
+            "explain": {"enabled": False},
         }
         self.site = Site.model_validate(base | site)
         self.time = FakeTime()
@@ -126,10 +129,13 @@ class Bench:
             realtime="other:0",
         )
         lenses = {camera.id: Lens(camera.picture, round(camera.stale_after_ms * MS)) for camera in self.site.cameras}
+        engine = load_engine(bundle)
+        preprocessors = {camera.id: Preprocessor(bundle.manifest.input) for camera in self.site.cameras}
+        parts = Parts(self.site, bundle, channels, engine, preprocessors, annunciator, publisher, self.health, clock)
         path = FramePath(
-            preprocessors={camera.id: Preprocessor(bundle.manifest.input) for camera in self.site.cameras},
+            preprocessors=preprocessors,
             lenses=lenses,
-            engine=load_engine(bundle),
+            engine=engine,
             channels=by_camera(self.site, channels),
             publisher=publisher,
             health=self.health,
@@ -149,6 +155,7 @@ class Bench:
             reporter=reporter,
             inbox=self.inbox,
             lenses=lenses,
+            explainer=make_explainer(parts, Brake(lambda: False), run_ms=1.0),
         )
         self.seq = 0
 

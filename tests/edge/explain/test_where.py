@@ -1,0 +1,64 @@
+"""Where a fault shows is where covering the picture takes the score away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.explain import where
+
+
+def spot(x: float, y: float, size: int = 96) -> NDArray[np.uint8]:
+    """A dark picture with a bright spot at shares of its width and height."""
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    bright = ((rows - y) ** 2 + (columns - x) ** 2) < 0.06**2
+    return np.repeat((20 + 220 * bright).astype(np.uint8)[None, :, :, None], 3, axis=3)
+
+
+def brightness(tensor: NDArray[np.uint8]) -> float:
+    """A detector of bright spots: the share of bright pixels, as a score."""
+    return float(1 / (1 + np.exp(4 - 400 * (tensor > 128).mean())))
+
+
+def look(tensor: NDArray[np.uint8], grid: int) -> where.Place | None:
+    """Cover place by place and find."""
+    scores = np.array(
+        [[brightness(where.cover(tensor, grid, row, column)) for column in range(grid)] for row in range(grid)]
+    )
+    return where.find(brightness(tensor), scores)
+
+
+@pytest.mark.parametrize("grid", [4, 6, 8])
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (0.15, 0.15, "upper left"), (0.5, 0.1, "top"), (0.85, 0.2, "upper right"), (0.1, 0.5, "left"), (0.5, 0.5, "middle"),
+        (0.9, 0.5, "right"), (0.2, 0.9, "lower left"), (0.5, 0.9, "bottom"), (0.8, 0.8, "lower right"),
+    ],
+)  # fmt: skip
+def test_a_spot_is_found_and_named(x: float, y: float, words: str, grid: int) -> None:
+    """In every part of the picture, within a cell of where it is."""
+    found = look(spot(x, y), grid)
+    assert found is not None
+    assert found.words == words
+    assert np.hypot(found.x - x, found.y - y) < 1.2 / grid
+
+
+def test_a_score_that_nothing_moves_is_nowhere() -> None:
+    """A fault of the whole picture, or a graph that does not look, has no place; nor has one whose scores are not numbers."""
+    assert where.find(0.9, np.full((6, 6), 0.9)) is None
+    assert where.find(0.9, np.full((6, 6), 0.95)) is None
+    assert where.find(0.9, np.full((6, 6), np.nan)) is None
+    assert where.find(1.0, np.full((4, 4), 1.0)) is None
+
+
+def test_a_cover_hides_its_place_and_nothing_else() -> None:
+    """Under the cover is the picture's mean colour, far from it the picture itself; the picture is not changed in place."""
+    tensor = np.random.default_rng(0).integers(0, 256, (1, 60, 80, 3), np.uint8)
+    before = tensor.copy()
+    hidden = where.cover(tensor, 4, 0, 3)
+    assert np.array_equal(tensor, before)
+    assert hidden[0, 4:10, 66:76].std() < 2.0
+    assert np.array_equal(hidden[0, 30:, :], tensor[0, 30:, :])
+    assert np.array_equal(hidden[0, :, :40], tensor[0, :, :40])
