@@ -178,7 +178,7 @@ class Heard:
 class Ear:
     """Collects what is published; topics below ``in/`` are left out, because frames are large."""
 
-    TOPICS = ("flag/+", "value/+", "alarm/+", "res/+", "state", "meta", "heartbeat", "event")
+    TOPICS = ("flag/+", "value/+", "alarm/+", "explain/+", "res/+", "state", "meta", "heartbeat", "event")
 
     def __init__(self, port: int, topics: tuple[str, ...] = TOPICS, extra: tuple[str, ...] = ()) -> None:
         self._changed = threading.Condition(threading.RLock())

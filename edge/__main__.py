@@ -29,6 +29,7 @@ CLIENT_VERBS = {  # verb: what it does, whether it is about one alarm
     "in_service": ("put an alarm back into service", True),
     "suppress": ("suppress an alarm by design", True),
     "unsuppress": ("end the suppression by design", True),
+    "explain": ("have a standing alarm put into a sentence, and show it", True),
     "rebirth": ("have the daemon say its state, alarms and flags again", False),
     "replay": ("have the daemon say the journal's window again, as history", False),
 }
@@ -246,7 +247,9 @@ def _command(options: argparse.Namespace) -> int:
             duration_s=duration_s,
             one_shot=getattr(options, "one_shot", False),
         )
-    print(outcome_line(verb, reply))
+        print(outcome_line(verb, reply))
+        if verb is Verb.EXPLAIN and reply["ok"]:
+            print(client.explanation(options.alarm)["text"])
     return EXIT_OK if reply["ok"] else EXIT_FAILED
 
 

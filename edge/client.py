@@ -21,12 +21,13 @@ from edge.errors import BrokerError, ConfigError, EdgeError
 from edge.messages import Command, timestamp
 from edge.mqtt import Connection
 from edge.settings import BrokerSettings
-from edge.topics import ALARM, COMMAND, HEARTBEAT, META, REPLY, STATE
+from edge.topics import ALARM, COMMAND, EXPLAIN, HEARTBEAT, META, REPLY, STATE
 
 CONNECT_S = 10.0
 RETAINED_S = 3.0  # for the broker to hand over what it keeps
 ANSWER_S = 10.0
 HEARTBEAT_S = 35.0
+EXPLANATION_S = 60.0  # it is made in time left over; the daemon's own patience is 20 s unless its site says otherwise
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -48,7 +49,9 @@ class Client:
         self._alarms: dict[str, dict[str, Any]] = {}
         self._newest: dict[str, dict[str, Any]] = {}  # by first part of the topic
         self._replies: dict[str, dict[str, Any]] = {}
-        topics = (ALARM.at(prefix, "+"), STATE.at(prefix), META.at(prefix), HEARTBEAT.at(prefix), REPLY.at(prefix, "+"))
+        self._explanations: dict[str, dict[str, Any]] = {}  # those that were made since we listen
+        many = (ALARM, EXPLAIN, REPLY)
+        topics = (*(topic.at(prefix, "+") for topic in many), STATE.at(prefix), META.at(prefix), HEARTBEAT.at(prefix))
         self._connection = Connection(
             broker,
             client_id=f"edge-client-{secrets.token_hex(4)}",
@@ -142,6 +145,18 @@ class Client:
             )
         return self._replies[request.request_id]
 
+    def explanation(self, alarm_id: str) -> Mapping[str, Any]:
+        """The sentence about an alarm that was asked for.
+
+        Raises:
+            EdgeError: none came.
+        """
+        if not self._wait(lambda: alarm_id in self._explanations, EXPLANATION_S):
+            raise EdgeError(
+                f"no explanation in {EXPLANATION_S:.0f} s: the frames leave no time for it, see the heartbeat"
+            )
+        return self._explanations[alarm_id]
+
     def _occurrence(self, alarm_id: str | None) -> str:
         for alarm in self.alarms():
             if alarm["id"] == alarm_id and alarm["occurrence_id"] is not None:
@@ -180,6 +195,9 @@ class Client:
         with self._changed:
             if kind == "alarm":
                 self._alarms[name] = document
+            elif kind == "explain":
+                if not incoming.retained:
+                    self._explanations[name] = document
             elif kind == "res":
                 self._replies[document["request_id"]] = document
             else:

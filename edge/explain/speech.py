@@ -6,7 +6,6 @@ so it is simply run again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from edge.bundle import Speech as SpeechSpec
 from edge.errors import FormatError
@@ -22,6 +22,7 @@ from edge.errors import FormatError
 FRAME, TOKEN, PLACE = "frame", "token", "place"
 KEYS, VALUES = "keys", "values"
 KEY, VALUE, BEST, SURE = "key", "value", "best", "sure"
+_PIECES = TypeAdapter(tuple[str, ...])
 
 
 class Runs(Protocol):
@@ -113,9 +114,6 @@ def read_pieces(file: Path) -> tuple[bytes, ...]:
         FormatError: it is something else.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(document, list):
-            raise TypeError("no list")
-        return tuple(piece.encode("latin-1") for piece in document)
-    except (ValueError, TypeError, AttributeError) as error:
+        return tuple(piece.encode("latin-1") for piece in _PIECES.validate_json(file.read_bytes()))
+    except ValueError as error:
         raise FormatError(f"{file.name} is not a list of tokens: {error}") from error
