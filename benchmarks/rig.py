@@ -69,10 +69,18 @@ class Daemon:
         site: site.toml as plain data, see `site_document`.
         folder: for site.toml and the log.
         python: interpreter of the environment to run it in.
+        environment: further environment variables.
     """
 
-    def __init__(self, site: Mapping[str, Any], folder: Path, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        site: Mapping[str, Any],
+        folder: Path,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._python = python
+        self._environment = {**os.environ, **(environment or {})}
         self.ready_s = 0.0
         self._config = folder / "site.toml"
         self._config.write_text(toml(site), encoding="utf-8")
@@ -84,7 +92,7 @@ class Daemon:
         began = time.monotonic()
         with self.log_path.open("wb") as log:
             command = [self._python, "-m", "edge", "run", "--config", str(self._config)]
-            self.process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdout=log)
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
         if ready:
             wait_for(lambda: " ready: " in self.log() or self._ended(), timeout_s, "the daemon is ready")
             if self._ended():

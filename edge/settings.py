@@ -104,6 +104,11 @@ class SparkplugSettings(Section):
     primary_host: SparkplugId | None = Field(
         default=None, description="host application to wait for (its STATE); none: births are published at once"
     )
+    data_types: bool = Field(
+        default=False,
+        description="say the type of every metric in data messages too, not only in births: against the specification's advice, "
+        "for hosts that read nothing without it",
+    )
     servers: tuple[BrokerSettings, ...] = Field(
         default=(),
         description="MQTT servers, one at a time and in turn; none: that of [broker]. Their root is not used",

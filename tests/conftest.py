@@ -1,13 +1,15 @@
-"""Fixtures that several test files share: real MQTT brokers, and the contract that every published message is held against."""
+"""Fixtures that several test files share: real MQTT brokers, the contract that every published message is held against, the npm Sparkplug decoder."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import npm
 from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
 from tests.contract import CONTRACT
 from tests.plant import Plant, build_plant, close_plant
@@ -87,3 +89,10 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     built = build_plant(tmp_path_factory.mktemp("plant"))
     yield built
     close_plant(built)
+
+
+@pytest.fixture(scope="session")
+def npm_decoder() -> Callable[[Sequence[bytes]], list[Any]]:
+    """Decodes Sparkplug payloads as hosts on Node.js do."""
+    npm.fetch_decoder()
+    return npm.decode

@@ -14,6 +14,7 @@ from edge.bundle import manifest_schema
 from edge.messages import json_schemas
 from edge.settings_reference import reference_markdown
 from edge.topics import asyncapi, table_markdown
+from tests.sparkplug_conformance import suite
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- generated: {name} -->", "<!-- /generated -->"
@@ -41,6 +42,7 @@ def documents() -> dict[str, Callable[[], str]]:
     made["docs/settings.md"] = reference_markdown
     made["docs/asyncapi.json"] = lambda: _json(asyncapi("1"))
     made["docs/topics.md"] = lambda: _between("docs/topics.md", "topics", table_markdown())
+    made["docs/sparkplug.md"] = lambda: _between("docs/sparkplug.md", "sparkplug", suite.table_markdown())
     return made
 
 

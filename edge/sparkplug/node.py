@@ -22,6 +22,7 @@ BD_SEQ = "bdSeq"
 GOOD, BAD, STALE = 192, 0, 500  # the three quality codes that the specification knows
 MAX_HISTORY = 10_000  # changes kept for each scope while nobody listens; the oldest give way and are counted
 MAX_BATCH = 250  # late changes in one message, one message a poll
+MAX_PAYLOAD_BYTES = 268_000_000  # what MQTT itself bears
 CLOCK_STEP_MS = 1_000  # a clock that was set back so far is believed
 HOST_WAIT_MS = 10_000  # with several servers: how long one may be without a word of the primary host
 
@@ -67,6 +68,7 @@ class NodeSpec:
     devices: Mapping[str, tuple[Tag, ...]]
     primary_host: str | None = None
     servers: int = 1
+    data_types: bool = False  # say them in data too, for hosts that need it
     unheard_ms: int = 11_000  # what was sent so shortly before a connection was found dead may not have been heard
 
 
@@ -100,6 +102,7 @@ class EdgeNode:
         self._recent: deque[tuple[int, Change]] = deque(maxlen=MAX_HISTORY)
         self._bd_seq = 0
         self._seq = 0
+        self._payload_bytes = MAX_PAYLOAD_BYTES
         self._rebirth = False
         self._server = 0
         self._host_online = False
@@ -126,9 +129,9 @@ class EdgeNode:
         metric = Metric(BD_SEQ, DataType.INT64, bd_seq, None)
         return Outgoing(self._topic("NDEATH"), encode(Payload(None, (metric,), None)), qos=1)
 
-    def connected(self, bd_seq: int, now_ms: int, server: int = 0) -> None:
-        """The subscriptions are answered; from here on `poll` gives packets."""
-        self.phase, self._bd_seq, self._server = Phase.WAITING, bd_seq, server
+    def connected(self, bd_seq: int, now_ms: int, server: int = 0, payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        """The subscriptions are answered; from here on `poll` gives packets, data in pieces that this server takes."""
+        self.phase, self._bd_seq, self._server, self._payload_bytes = Phase.WAITING, bd_seq, server, payload_bytes
         self._host_online, self._waiting_since_ms, self.leaving = False, now_ms, False
 
     def lost(self, now_ms: int) -> None:
@@ -253,6 +256,7 @@ class EdgeNode:
                 continue
             packets += self._data(item.device, batches.pop(item.device, ()), now_ms)
             if item.alive:
+                self._postpone_queue(item.device)  # the birth says the newest already: said again it would be no news
                 packets.append(self._packet("DBIRTH", item.device, self._born(item.device, now_ms), now_ms))
             else:
                 packets.append(self._packet("DDEATH", item.device, (), now_ms))
@@ -281,15 +285,20 @@ class EdgeNode:
                 value=change.value,
                 timestamp_ms=change.at_ms,
                 historical=historical,
-                with_datatype=False,
+                with_datatype=self._spec.data_types,
                 properties=_quality(change.quality, say=change.say_quality),
             )
             for change in changes
         ]
+        packet = self._packet("NDATA" if scope is None else "DDATA", scope, metrics, now_ms)
+        if len(packet.payload) > self._payload_bytes and len(changes) > 1:
+            self._seq = (self._seq - 1) % 256  # this one is not sent
+            halves = changes[: len(changes) // 2], changes[len(changes) // 2 :]
+            return [part for half in halves for part in self._data(scope, half, now_ms, historical=historical)]
         self._forget_old(now_ms)
         self._recent.extend((now_ms, change) for change in changes)
         self.counts["historical"] += len(metrics) if historical else 0
-        return [self._packet("NDATA" if scope is None else "DDATA", scope, metrics, now_ms)]
+        return [packet]
 
     def _packet(self, kind: str, device: str | None, metrics: Iterable[Metric], now_ms: int) -> Outgoing:
         self._seq = (self._seq + 1) % 256
@@ -303,11 +312,15 @@ class EdgeNode:
         self.counts["history_lost"] += len(history) == MAX_HISTORY
         history.append(change)
 
-    def _postpone_queue(self) -> None:
-        for item in self._queue:
-            if isinstance(item, Change):
-                self._keep(item)
+    def _postpone_queue(self, device: str | None = None) -> None:
+        """What waits to be said becomes history: of everything, with all comings and goings, or of one device."""
+        waiting = list(self._queue)
         self._queue.clear()
+        for item in waiting:
+            if device is not None and (isinstance(item, Presence) or item.device != device):
+                self._queue.append(item)
+            elif isinstance(item, Change):
+                self._keep(item)
 
     def _forget_old(self, now_ms: int) -> None:
         while self._recent and now_ms - self._recent[0][0] > self._spec.unheard_ms:

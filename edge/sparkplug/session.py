@@ -29,6 +29,7 @@ POLL_MS = 50  # changes of so long go out together; the fast path is the JSON fl
 FIRST_PAUSE_S = 0.5
 GOODBYE_NS = 500_000_000
 LIFELESS_NS = 60_000_000_000
+HEAD_BYTES = 500  # at most, of a packet before its payload: topic, lengths, flags
 MAX_HEARD = 20_000  # what the daemon said and this thread has not yet taken
 MAX_OPEN = 1_000  # commands whose reply is awaited
 
@@ -221,10 +222,11 @@ class Session:
             self._put(link, packet, self._limits)
 
     def _put(self, link: Link, packet: Outgoing, limits: Limits) -> None:
-        if len(packet.payload) + len(packet.topic) + 64 > limits.packet_bytes:
+        size = len(packet.payload) + HEAD_BYTES
+        if size > limits.packet_bytes:
+            # Left out, its number would be missing and hosts would ask for rebirths for ever.
             self.counts["too_large"] += 1
-            _log.error("sparkplug: %s is larger than the server takes (%d bytes)", packet.topic, limits.packet_bytes)
-            return
+            raise LinkBrokenError(f"{packet.topic} has {size} bytes, the server takes {limits.packet_bytes}")
         self.counts["published"] += 1
         link.send(packet, limits)
 
@@ -301,7 +303,7 @@ class Session:
             _log.error("sparkplug: the server refused %s: check its access rules", ", ".join(refused))
         self._limits, self._refused = limits, None
         server = self._turn % len(self._servers)
-        self._node.connected(bd_seq, self._now_ms(), server)
+        self._node.connected(bd_seq, self._now_ms(), server, limits.packet_bytes - HEAD_BYTES)
         where = self._servers[server].settings
         _log.info("sparkplug: connected to %s:%d, bdSeq %d", where.host, where.port, bd_seq)
 

@@ -58,6 +58,7 @@ def sparkplug_session(
             devices=catalogue.devices,
             primary_host=wanted.primary_host,
             servers=len(servers),
+            data_types=wanted.data_types,
             unheard_ms=1_000 + 2_000 * max(server.keepalive_s for server in servers),
         )
     )

@@ -59,8 +59,8 @@ _MESSAGES = {
 }
 
 
-def _payload_class() -> Any:
-    """The message class that the runtime makes of the declaration."""
+def _payload_class(*, wide: bool = False) -> Any:
+    """The message class that the runtime makes of the declaration; ``wide``: with data types of 64 bits, to write what must not be."""
     file = descriptor_pb2.FileDescriptorProto(name="judge.proto", package=_PACKAGE, syntax="proto2")
     field_of = descriptor_pb2.FieldDescriptorProto
     for name, fields in _MESSAGES.items():
@@ -73,6 +73,8 @@ def _payload_class() -> Any:
             field = message.field.add(name=field_name, number=int(number))
             field.label = field_of.LABEL_REPEATED if repeated else field_of.LABEL_OPTIONAL
             kind = kind.rstrip("*|")
+            if wide and field_name in {"datatype", "type"}:
+                kind = "uint64"
             if kind in _MESSAGES:
                 field.type, field.type_name = field_of.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
             else:
@@ -85,6 +87,7 @@ def _payload_class() -> Any:
 
 
 Payload: Any = _payload_class()
+WidePayload: Any = _payload_class(wide=True)
 
 
 def read(raw: bytes) -> Any:

@@ -89,6 +89,17 @@ def test_what_is_no_news_is_not_said() -> None:
     assert bench.poll() == []
 
 
+def test_data_have_types_only_on_request() -> None:
+    """The specification wants them in births alone; some hosts read nothing without them."""
+    for wanted in (False, True):
+        bench = Bench(data_types=wanted)
+        bench.connect()
+        bench.poll()
+        bench.value(1)
+        bench.poll()
+        assert bench.said().metrics[0].HasField("datatype") is wanted
+
+
 def test_two_values_of_one_instant_get_two_times() -> None:
     """Hosts would keep either; a clock that is set back far is believed."""
     bench = Bench()
@@ -130,6 +141,22 @@ def test_a_device_that_dies_says_so_in_order_and_nothing_after() -> None:
     assert bench.poll() == ["DBIRTH/cam", "DDATA/cam"]
     assert value_of(metric(bench.said(0), "value")) == 2
     assert bench.said(1).metrics[0].is_historical
+
+
+def test_what_a_birth_has_said_is_not_said_again() -> None:
+    """A device that is back has more to say already: its birth says the newest, what led to it follows as history."""
+    bench = Bench()
+    bench.connect()
+    bench.node.note(Presence("cam", alive=False))
+    bench.poll()
+    bench.poll()
+    bench.node.note(Presence("cam", alive=True))
+    bench.value(1)
+    bench.value(2)
+    assert bench.poll() == ["DBIRTH/cam", "DDATA/cam"]
+    assert value_of(metric(bench.said(0), "value")) == 2
+    assert [(item.int_value, item.is_historical) for item in bench.said(1).metrics] == [(1, True), (2, True)]
+    assert bench.poll() == []
 
 
 def test_a_device_that_is_away_at_the_birth_is_born_later() -> None:
@@ -311,7 +338,7 @@ events = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(events, max_size=40))
 def test_no_course_of_events_breaks_the_rules(course: list[tuple[Any, ...]]) -> None:
-    """Numbers never gap, births come first, a dead device says nothing, and a host that applies what it hears knows the truth."""
+    """Numbers never gap, births come first, a dead device says nothing, data are news, and a host that applies what it hears knows the truth."""
     bench = Bench()
     mirror: dict[tuple[str | None, str], Any] = {}
     alive: set[str] = set()
@@ -340,7 +367,8 @@ def test_no_course_of_events_breaks_the_rules(course: list[tuple[Any, ...]]) -> 
                     seq = payload.seq
                     _apply(kind, device[0] if device else None, payload, alive, mirror)
     for device in (None, *alive):
-        assert mirror[device, "value"] == bench.node._cells[device]["value"].value
+        cell = bench.node._cells[device]["value"]
+        assert mirror[device, "value"] == (cell.value, cell.quality)
 
 
 def _apply(
@@ -354,4 +382,7 @@ def _apply(
         (alive.discard if kind == "DDEATH" else alive.add)(device)
     for item in payload.metrics:
         if not item.is_historical:
-            mirror[device, item.name] = value_of(item)
+            quality = dict(zip(item.properties.keys, item.properties.values, strict=True)).get("Quality")
+            said = value_of(item), 192 if quality is None else quality.int_value
+            assert kind not in {"NDATA", "DDATA"} or mirror.get((device, item.name)) != said, f"{item.name} is no news"
+            mirror[device, item.name] = said
