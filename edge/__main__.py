@@ -31,6 +31,7 @@ CLIENT_VERBS = {  # verb: what it does, whether it is about one alarm
     "unsuppress": ("end the suppression by design", True),
     "explain": ("have a standing alarm put into a sentence, and show it", True),
     "rebirth": ("have the daemon say its state, alarms and flags again", False),
+    "snapshot": ("have the daemon send a camera's newest picture, if its site file allows it", False),
     "replay": ("have the daemon say the journal's window again, as history", False),
 }
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BUNDLE = 0, 1, 2, 3
@@ -122,6 +123,11 @@ def _add_client(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser.set_defaults(command=_command, verb=verb)
         if verb == "ack":
             parser.add_argument("--occurrence", help="occurrence id that is meant; default: the one that is shown now")
+        if verb == "snapshot":
+            what = parser.add_mutually_exclusive_group(required=True)
+            what.add_argument("--camera", help="whose picture")
+            what.add_argument("--alarm", help="picture of the camera that this alarm is about")
+            parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the picture")
         if verb == "shelve":
             length = parser.add_mutually_exclusive_group(required=True)
             length.add_argument("--for", dest="duration", metavar="30m", help="for how long: 90s, 30m, 8h")
@@ -246,7 +252,10 @@ def _command(options: argparse.Namespace) -> int:
             occurrence_id=getattr(options, "occurrence", None),
             duration_s=duration_s,
             one_shot=getattr(options, "one_shot", False),
+            camera=getattr(options, "camera", None),
         )
+        if reply["snapshot"] is not None:
+            options.out.write_bytes(client.picture(reply["snapshot"]))
         print(outcome_line(verb, reply))
         if verb is Verb.EXPLAIN and reply["ok"]:
             print(client.explanation(options.alarm)["text"])

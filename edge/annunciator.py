@@ -107,41 +107,32 @@ class Annunciator:
             self._say(alarm_id, alarm.tick(now_ns, now_wall_ns), now_ns, now_wall_ns)
 
     def command(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
-        """Carry out one request on one alarm; it is journalled whatever comes of it."""
+        """Carry out one request on one alarm."""
         command = request.command
         alarm = self._alarms.get(command.alarm_id or "")
         if alarm is None:
-            reply = refuse(command, "unknown_alarm", f"no alarm {command.alarm_id!r}; meta lists them")
-        else:
-            asked = machine.AlarmCommand(
-                verb=machine.Verb(request.verb.value),
-                user=command.user,
-                comment=command.comment,
-                occurrence_id=command.occurrence_id,
-                duration_ns=None if command.duration_s is None else round(command.duration_s * 1e9),
-                one_shot=command.one_shot,
-            )
-            outcome = alarm.command(asked, now_ns, now_wall_ns)
-            self._say(alarm.spec.id, outcome.transitions, now_ns, now_wall_ns)
-            reply = Reply(
-                request_id=command.request_id,
-                ok=outcome.code is machine.Code.OK,
-                code=outcome.code.value,
-                detail=outcome.detail,
-                state=outcome.state,
-            )
-        detail = f"{command.alarm_id or ''}: {reply.code}. {command.comment}".strip()
-        event = self._publisher.event(
-            "command",
-            request.verb.value,
-            reply.code,
-            now_wall_ns,
-            occurrence_id=command.occurrence_id,
+            return refuse(command, "unknown_alarm", f"no alarm {command.alarm_id!r}; meta lists them")
+        asked = machine.AlarmCommand(
+            verb=machine.Verb(request.verb.value),
             user=command.user,
-            detail=detail,
+            comment=command.comment,
+            occurrence_id=command.occurrence_id,
+            duration_ns=None if command.duration_s is None else round(command.duration_s * 1e9),
+            one_shot=command.one_shot,
         )
-        self._publisher.record(now_ns, [event])
-        return reply
+        outcome = alarm.command(asked, now_ns, now_wall_ns)
+        self._say(alarm.spec.id, outcome.transitions, now_ns, now_wall_ns)
+        return Reply(
+            request_id=command.request_id,
+            ok=outcome.code is machine.Code.OK,
+            code=outcome.code.value,
+            detail=outcome.detail,
+            state=outcome.state,
+        )
+
+    def subject(self, alarm_id: str) -> tuple[str | None, str | None]:
+        """The camera that an alarm is about, if one is, and its newest occurrence; for an alarm that is there."""
+        return self._entries[alarm_id].camera, self._alarms[alarm_id].snapshot().occurrence_id
 
     def conditions(self, now_wall_ns: int) -> list[Callable[[], messages.Alarm]]:
         """Every alarm's condition now, the standing ones first, for a broker that may have forgotten."""

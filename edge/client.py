@@ -5,6 +5,7 @@ A short-lived connection that speaks the public topics only, so everything here 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -21,7 +22,7 @@ from edge.errors import BrokerError, ConfigError, EdgeError
 from edge.messages import Command, timestamp
 from edge.mqtt import Connection
 from edge.settings import BrokerSettings
-from edge.topics import ALARM, COMMAND, EXPLAIN, HEARTBEAT, META, REPLY, STATE
+from edge.topics import ALARM, COMMAND, EXPLAIN, HEARTBEAT, META, REPLY, SNAPSHOT, STATE
 
 CONNECT_S = 10.0
 RETAINED_S = 3.0  # for the broker to hand over what it keeps
@@ -50,8 +51,9 @@ class Client:
         self._newest: dict[str, dict[str, Any]] = {}  # by first part of the topic
         self._replies: dict[str, dict[str, Any]] = {}
         self._explanations: dict[str, dict[str, Any]] = {}  # those that were made since we listen
-        many = (ALARM, EXPLAIN, REPLY)
-        topics = (*(topic.at(prefix, "+") for topic in many), STATE.at(prefix), META.at(prefix), HEARTBEAT.at(prefix))
+        self._pictures: dict[str, bytes] = {}  # by SHA-256
+        many = [*(topic.at(prefix, "+") for topic in (ALARM, EXPLAIN, REPLY)), SNAPSHOT.at(prefix, "+")]
+        topics = (*many, STATE.at(prefix), META.at(prefix), HEARTBEAT.at(prefix))
         self._connection = Connection(
             broker,
             client_id=f"edge-client-{secrets.token_hex(4)}",
@@ -116,6 +118,7 @@ class Client:
         occurrence_id: str | None = None,
         duration_s: float | None = None,
         one_shot: bool = False,
+        camera: str | None = None,
     ) -> dict[str, Any]:
         """Send one request and wait for its answer; acknowledging without an occurrence means the one that the broker shows now.
 
@@ -135,6 +138,7 @@ class Client:
             occurrence_id=occurrence_id,
             duration_s=duration_s,
             one_shot=one_shot,
+            camera=camera,
         )
         self._connection.publish(COMMAND.outgoing(self._prefix, request, verb.value))
         if not self._wait(lambda: request.request_id in self._replies or self._refused(), ANSWER_S):
@@ -156,6 +160,16 @@ class Client:
                 f"no explanation in {EXPLANATION_S:.0f} s: the frames leave no time for it, see the heartbeat"
             )
         return self._explanations[alarm_id]
+
+    def picture(self, snapshot: Mapping[str, Any]) -> bytes:
+        """The picture that a reply speaks of.
+
+        Raises:
+            EdgeError: it did not come.
+        """
+        if not self._wait(lambda: snapshot["sha256"] in self._pictures, ANSWER_S):
+            raise EdgeError(f"the picture did not come on {snapshot['topic']}: may we read that topic?")
+        return self._pictures[snapshot["sha256"]]
 
     def _occurrence(self, alarm_id: str | None) -> str:
         for alarm in self.alarms():
@@ -191,9 +205,12 @@ class Client:
 
     def _heard(self, incoming: Incoming) -> None:
         kind, _, name = incoming.topic.removeprefix(f"{self._prefix}/").partition("/")
-        document = json.loads(incoming.payload)
+        picture = kind == "snapshot"
+        document = {} if picture else json.loads(incoming.payload)
         with self._changed:
-            if kind == "alarm":
+            if picture:
+                self._pictures[hashlib.sha256(incoming.payload).hexdigest()] = incoming.payload
+            elif kind == "alarm":
                 self._alarms[name] = document
             elif kind == "explain":
                 if not incoming.retained:
@@ -257,6 +274,9 @@ def stats_lines(heartbeat: Mapping[str, Any]) -> list[str]:
 
 def outcome_line(verb: Verb, reply: Mapping[str, Any]) -> str:
     """What came of a command, for a person."""
+    if (picture := reply["snapshot"]) is not None:
+        about = f", occurrence {picture['occurrence_id']}" if picture["occurrence_id"] else ""
+        return f"snapshot: frame {picture['frame_seq']} of {picture['camera']}, received {picture['received']}, {picture['size_bytes']} bytes{about}"
     if reply["ok"]:
         return f"{verb.value}: done" + (f", now {reply['state']}" if reply["state"] else "")
     return f"{verb.value}: refused, {reply['code']}: {reply['detail']}"

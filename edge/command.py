@@ -6,6 +6,7 @@ Pure but for its memory of request ids: time is an argument. What a verb does to
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -35,9 +36,10 @@ class Verb(StrEnum):
     REBIRTH = "rebirth"
     REPLAY = "replay"
     EXPLAIN = "explain"
+    SNAPSHOT = "snapshot"
 
 
-NODE_VERBS = frozenset({Verb.REBIRTH, Verb.REPLAY})  # these need no alarm_id
+NODE_VERBS = frozenset({Verb.REBIRTH, Verb.REPLAY, Verb.SNAPSHOT})  # these need no alarm_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,27 @@ class Request:
     command: Command
 
 
-class CommandDesk:
-    """Checks commands and remembers the replies to the newest request ids, so that a repeated request is answered, not executed."""
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that was not carried out, with the reply that says why."""
 
-    def __init__(self) -> None:
+    verb: Verb
+    command: Command
+    reply: Reply
+
+
+class CommandDesk:
+    """Checks commands and remembers the replies to the newest request ids, so that a repeated request is answered, not executed.
+
+    Args:
+        refused: verbs that this site does not allow.
+    """
+
+    def __init__(self, refused: Collection[str] = ()) -> None:
+        self.refused = refused
         self._replies: OrderedDict[str, Reply] = OrderedDict()
 
-    def check(self, verb: str, payload: bytes, now_wall_ns: int, *, retained: bool) -> Request | Reply:
+    def check(self, verb: str, payload: bytes, now_wall_ns: int, *, retained: bool) -> Request | Refused:
         """Turn a payload into a request, or into the reply that refuses it.
 
         Raises:
@@ -75,10 +91,11 @@ class CommandDesk:
             ) from error
         known = self._replies.get(command.request_id)
         if known is not None:
-            return known.model_copy(update={"code": "duplicate", "detail": f"already answered: {known.code}"})
-        refusal = _refusal(Verb(verb), command, now_wall_ns)
+            again = known.model_copy(update={"code": "duplicate", "detail": f"already answered: {known.code}"})
+            return Refused(Verb(verb), command, again)
+        refusal = self._refusal(Verb(verb), command, now_wall_ns)
         if refusal is not None:
-            return self.answered(refuse(command, *refusal))
+            return Refused(Verb(verb), command, self.answered(refuse(command, *refusal)))
         return Request(Verb(verb), command)
 
     def answered(self, reply: Reply) -> Reply:
@@ -89,25 +106,26 @@ class CommandDesk:
                 self._replies.popitem(last=False)
         return reply
 
+    def _refusal(self, verb: Verb, command: Command, now_wall_ns: int) -> tuple[Code, str] | None:
+        issued_ns = _wall_ns(command.issued_at)
+        if issued_ns is None:
+            return (
+                "bad_request",
+                f"issued_at {command.issued_at!r} is not RFC 3339 with an offset, e.g. 2026-11-23T22:00:00.000Z",
+            )
+        age_s = (now_wall_ns - issued_ns) / 1e9
+        if not -MAX_AHEAD_S <= age_s <= MAX_AGE_S:
+            return "expired", f"issued {age_s:.1f} s ago by this device's clock; at most {MAX_AGE_S:.0f} s are allowed"
+        if verb not in NODE_VERBS and command.alarm_id is None:
+            return "bad_request", f"{verb} needs alarm_id"
+        if verb.value in self.refused:
+            return "not_allowed", f"this site refuses {verb} (commands.refused in its site file)"
+        return None
+
 
 def refuse(command: Command, code: Code, detail: str) -> Reply:
     """The reply that refuses a command."""
     return Reply(request_id=command.request_id, ok=False, code=code, detail=detail)
-
-
-def _refusal(verb: Verb, command: Command, now_wall_ns: int) -> tuple[Code, str] | None:
-    issued_ns = _wall_ns(command.issued_at)
-    if issued_ns is None:
-        return (
-            "bad_request",
-            f"issued_at {command.issued_at!r} is not RFC 3339 with an offset, e.g. 2026-11-23T22:00:00.000Z",
-        )
-    age_s = (now_wall_ns - issued_ns) / 1e9
-    if not -MAX_AHEAD_S <= age_s <= MAX_AGE_S:
-        return "expired", f"issued {age_s:.1f} s ago by this device's clock; at most {MAX_AGE_S:.0f} s are allowed"
-    if verb not in NODE_VERBS and command.alarm_id is None:
-        return "bad_request", f"{verb} needs alarm_id"
-    return None
 
 
 def _wall_ns(text: str) -> int | None:

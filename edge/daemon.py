@@ -37,6 +37,7 @@ from edge.report import Reporter, offline_state
 from edge.session import Brake
 from edge.settings import PublishSettings, Site
 from edge.slot import Slots
+from edge.snapshot import Snapshots
 from edge.source import Source
 from edge.sparkplug.setup import sparkplug_session
 from edge.standing import site_alarms
@@ -319,6 +320,7 @@ class Daemon:
         lenses = {
             camera.id: Lens(camera.picture, round(camera.stale_after_ms * NS_PER_MS)) for camera in self._site.cameras
         }
+        snapshots = Snapshots(self._site, self._outlet.publish)
         path = FramePath(
             preprocessors=preprocessors,
             lenses=lenses,
@@ -326,6 +328,7 @@ class Daemon:
             channels=by_camera(self._site, channels),
             publisher=self._publisher,
             health=self._health,
+            on_picture=snapshots.seen,
             monotonic_ns=self._clock.monotonic_ns,
             wall_ns=self._clock.wall_ns,
         )
@@ -347,6 +350,7 @@ class Daemon:
             inbox=self._inbox,
             lenses=lenses,
             explainer=make_explainer(parts, self._brake, self.proof.infer_p99_ms),
+            snapshots=snapshots,
         )
 
     def _reporter(self) -> Reporter:

@@ -23,7 +23,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to send; expiry, content type and correlation are left out on MQTT 3.1.1."""
+    """One message to send; the last four are left out on MQTT 3.1.1."""
 
     topic: str
     payload: bytes
@@ -32,6 +32,7 @@ class Outgoing:
     expiry_s: int | None = None
     content_type: str | None = None
     correlation: bytes | None = None
+    user_properties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,8 @@ class Link:
             )
 
     def _properties(self, message: Outgoing, packet: int) -> Properties | None:
-        if not self._five or (message.expiry_s, message.content_type, message.correlation) == (None, None, None):
+        wanted = (message.expiry_s, message.content_type, message.correlation, message.user_properties or None)
+        if not self._five or wanted == (None, None, None, None):
             return None
         properties = _empty(packet)
         if message.expiry_s is not None:
@@ -242,6 +243,8 @@ class Link:
             properties.ContentType = message.content_type
         if message.correlation is not None:
             properties.CorrelationData = message.correlation
+        if message.user_properties:
+            properties.UserProperty = list(message.user_properties)
         return properties
 
     def _on_connect(

@@ -372,9 +372,25 @@ class Command(Message):
     )
     duration_s: float | None = Field(default=None, gt=0)
     one_shot: bool = False
+    camera: str | None = Field(default=None, max_length=128, description="snapshot: whose picture")
 
 
 Code = Literal["ok", "stale_occurrence", "not_allowed", "expired", "bad_request", "duplicate", "busy", "unknown_alarm"]
+
+
+class Snapshot(Message):
+    """Which picture a snapshot is, for readers without MQTT 5's user properties."""
+
+    topic: str
+    camera: str
+    frame_seq: Counter = Field(description="number of the frame, as in flags")
+    received: Timestamp
+    captured: Timestamp | None = Field(description="when the source says the frame was captured")
+    alarm_id: str | None
+    occurrence_id: str | None = Field(description="the alarm's newest occurrence when the picture was sent")
+    size_bytes: Counter
+    sha256: str
+    content_type: Literal["image/jpeg", "image/png"]
 
 
 class Reply(Message):
@@ -386,6 +402,7 @@ class Reply(Message):
     code: Code
     detail: str = ""
     state: str | None = None
+    snapshot: Snapshot | None = None
 
 
 PUBLISHED: tuple[type[Message], ...] = (State, Heartbeat, Meta, Flag, Value, Alarm, Explanation, Event, Reply)

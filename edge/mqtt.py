@@ -391,6 +391,7 @@ class Connection:
 def _packet_bytes(message: Outgoing) -> int:
     """Upper bound of the PUBLISH packet's size: header 5, topic, message number 2, properties, payload."""
     properties = 4 + 5 + 3 + len((message.content_type or "").encode()) + 3 + len(message.correlation or b"")
+    properties += sum(5 + len(name.encode()) + len(value.encode()) for name, value in message.user_properties)
     return 5 + 2 + len(message.topic.encode()) + 2 + properties + len(message.payload)
 
 

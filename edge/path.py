@@ -35,6 +35,7 @@ class FramePath:
         channels: the flag channels of each camera that look at its frames.
         publisher: where flags go.
         health: where each frame is counted.
+        on_picture: told of each frame that was decoded.
         monotonic_ns, wall_ns: the clocks.
     """
 
@@ -47,6 +48,7 @@ class FramePath:
         channels: Mapping[str, Sequence[Channel]],
         publisher: Publisher,
         health: Health,
+        on_picture: Callable[[Frame], None] = lambda _frame: None,
         monotonic_ns: Callable[[], int],
         wall_ns: Callable[[], int],
     ) -> None:
@@ -56,6 +58,7 @@ class FramePath:
         self._channels = channels
         self._publisher = publisher
         self._health = health
+        self._on_picture = on_picture
         self._now = monotonic_ns
         self._wall = wall_ns
         self._runs_ns: deque[int] = deque(maxlen=REMEMBERED_RUNS)
@@ -69,6 +72,7 @@ class FramePath:
             return ()
         try:
             tensor = self._preprocessors[frame.camera].prepare(frame.encoded)
+            self._on_picture(frame)
             lens = self._lenses.get(frame.camera)
             picture = lens.look(tensor, frame.received_ns) if lens else Quality.GOOD
             decoded_ns = self._now()

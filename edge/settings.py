@@ -21,6 +21,10 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Topic = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^#+\x00]+$")]
 SparkplugId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^+/#\x00]+$")]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+VerbName = Literal[
+    "ack", "reset", "shelve", "unshelve", "suppress", "unsuppress", "out_of_service", "in_service",
+    "explain", "rebirth", "replay", "snapshot",
+]  # fmt: skip
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -180,6 +184,10 @@ class CameraSettings(Section):
         default=None,
         description="JSON pointer to a base64 picture when frames come inside JSON; default: found by name",
     )
+    snapshot: bool = Field(
+        default=False,
+        description="`cmd/snapshot` may publish this camera's newest picture: pictures can show people, so a site has to want it",
+    )
     picture: PictureSettings = PictureSettings()
 
 
@@ -336,6 +344,20 @@ class ExplainSettings(Section):
     max_tokens: int = Field(default=40, ge=1, le=400, description="longest sentence of a generative bundle, tokens")
 
 
+class CommandSettings(Section):
+    """What may be asked of this node over MQTT; who may ask is the broker's business (its access rules)."""
+
+    refused: tuple[VerbName, ...] = Field(default=(), description="verbs that are refused whoever asks")
+    snapshot_max_bytes: int = Field(
+        default=300_000,
+        gt=0,
+        description="a larger picture is not sent as a snapshot, bytes: flags of the same connection wait behind it",
+    )
+    snapshot_interval_s: NotNegative = Field(
+        default=1.0, description="s between two snapshots of one camera, at least; sooner is answered `busy`"
+    )
+
+
 class RuntimeSettings(Section):
     """How the daemon uses the machine."""
 
@@ -373,6 +395,7 @@ class Site(BaseSettings):
         default=(), description="fault flags; none: every fault of the bundle on every camera, without alarms"
     )
     publish: PublishSettings = PublishSettings()
+    commands: CommandSettings = CommandSettings()
     sparkplug: SparkplugSettings = SparkplugSettings()
     explain: ExplainSettings = ExplainSettings()
     runtime: RuntimeSettings = RuntimeSettings()

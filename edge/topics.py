@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from edge import messages
 from edge.envelope import Outgoing
@@ -34,6 +35,35 @@ class Topic:
     def wrap(self, prefix: str, body: bytes, name: str = "") -> Outgoing:
         """A message that is encoded already."""
         return Outgoing(self.at(prefix, name), body, self.qos, self.retain, self.expiry_s, JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTopic:
+    """One topic below ``{root}/{node}`` that carries a picture as it is, JPEG or PNG, with user properties instead of fields."""
+
+    path: str
+    properties: tuple[str, ...]
+    qos: int
+    retain: bool
+    expiry_s: int
+    meaning: str
+
+    def at(self, prefix: str, name: str) -> str:
+        """The full topic, its parameter filled in."""
+        return f"{prefix}/{self.path.partition('{')[0]}{name}"
+
+    def outgoing(self, prefix: str, picture: bytes, name: str, properties: Mapping[str, str]) -> Outgoing:
+        """A picture, ready for the connection."""
+        kind = content_type(picture)
+        told = tuple((key, value) for key, value in properties.items() if key in self.properties)
+        return Outgoing(
+            self.at(prefix, name), picture, self.qos, self.retain, self.expiry_s, kind, user_properties=told
+        )
+
+
+def content_type(picture: bytes) -> Literal["image/jpeg", "image/png"]:
+    """What an encoded picture that was judged is: there are only two kinds."""
+    return "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
 
 
 STATE = Topic(
@@ -117,6 +147,16 @@ COMMAND = Topic(
     meaning="a request from SCADA; a retained one is ignored",
 )
 
+SNAPSHOT = PictureTopic(
+    "snapshot/{camera}",
+    ("request_id", "camera", "frame_seq", "received", "captured", "alarm_id", "occurrence_id"),
+    qos=1,
+    retain=False,
+    expiry_s=60,
+    meaning="the newest picture of a camera, because `cmd/snapshot` asked for it and the site allows it",
+)
+
+PICTURES = (SNAPSHOT,)
 OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EXPLAIN, EVENT, REPLY)
 IN = (COMMAND,)
 
@@ -134,6 +174,11 @@ def table_markdown() -> str:
             lines.append(
                 f"| `{topic.path}` | {direction} | {topic.qos} | {retained} | {expiry} | `{schema_name(topic.message)}` | {topic.meaning} |"
             )
+    for picture in PICTURES:
+        retained = "yes" if picture.retain else "no"
+        lines.append(
+            f"| `{picture.path}` | out | {picture.qos} | {retained} | {picture.expiry_s} s | JPEG or PNG | {picture.meaning} |"
+        )
     return "\n".join(lines)
 
 
@@ -159,6 +204,26 @@ def asyncapi(version: str) -> dict[str, Any]:
                 "summary": topic.meaning,
                 "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retain, "bindingVersion": "0.2.0"} | expiry},
             }
+    for picture in PICTURES:
+        name, parameter = picture.path.partition("/")[0], picture.path.partition("{")[2].rstrip("}")
+        channels[name] = {
+            "address": f"{{root}}/{{node}}/{picture.path}",
+            "messages": {"Picture": {"$ref": f"#/components/messages/{name}"}},
+            "parameters": {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter)},
+        }
+        operations[f"send-{name}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{name}"},
+            "summary": picture.meaning,
+            "bindings": {
+                "mqtt": {
+                    "qos": picture.qos,
+                    "retain": picture.retain,
+                    "messageExpiryInterval": picture.expiry_s,
+                    "bindingVersion": "0.2.0",
+                }
+            },
+        }
     operations["receive-cmd"]["reply"] = {"channel": {"$ref": "#/channels/res"}}
     names = {
         "root": "broker.root of the site file",
@@ -166,6 +231,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "channel": "flag channel, see meta",
         "alarm": "alarm id, see meta",
         "verb": "what is asked for",
+        "camera": "camera id of the site file",
     }
     return {
         "asyncapi": "3.0.0",
@@ -183,8 +249,18 @@ def asyncapi(version: str) -> dict[str, Any]:
             "messages": {
                 _key(name): {"name": name, "contentType": JSON, "payload": schema}
                 for name, schema in _inlined(json_schemas()).items()
-            },
+            }
+            | {picture.path.partition("/")[0]: _picture_message(picture) for picture in PICTURES},
         },
+    }
+
+
+def _picture_message(picture: PictureTopic) -> dict[str, Any]:
+    return {
+        "name": picture.path.partition("/")[0],
+        "contentType": "image/jpeg",
+        "summary": f"JPEG, or PNG if that is what the camera sends; user properties (MQTT 5): {', '.join(picture.properties)}",
+        "payload": {"type": "string", "format": "binary"},
     }
 
 

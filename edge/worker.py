@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from edge.annunciator import Annunciator
 from edge.channel import Channel
 from edge.clock import Clock
-from edge.command import NODE_VERBS, CommandDesk, Request, Verb, refuse
+from edge.command import CommandDesk, Refused, Request, Verb, refuse
 from edge.envelope import Incoming
 from edge.errors import RejectedInput
 from edge.explain.explainer import Explainer
@@ -28,6 +28,7 @@ from edge.publish import Publisher
 from edge.report import Reporter
 from edge.rules import Rule
 from edge.settings import Site
+from edge.snapshot import Snapshots
 from edge.standing import NODE, Concern, adrift, alarm_id, lateness, silence, unsafe
 
 TICK_NS = 50_000_000
@@ -80,6 +81,7 @@ class Worker:
         inbox: what the network threads leave.
         lenses: what knows of each camera whether its pictures can be trusted; the path feeds them.
         explainer: tells about alarms in time left over; None: nobody does.
+        snapshots: sends pictures to who may ask; the path feeds it. None: nobody may.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Worker:
         inbox: Inbox,
         lenses: Mapping[str, Lens] | None = None,
         explainer: Explainer | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._site = site
         self._clock = clock
@@ -114,7 +117,8 @@ class Worker:
         self._inbox = inbox
         self._lenses = lenses or {}
         self._explainer = explainer
-        self._desk = CommandDesk()
+        self._snapshots = snapshots or Snapshots(site, lambda _outgoing: None)
+        self._desk = CommandDesk(site.commands.refused)
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
         self._sampled: dict[str, Evidence] = {}
@@ -216,38 +220,51 @@ class Worker:
             self._publisher.record(now_ns, [event])
             _log.warning("command refused: %s", error)
             return
-        reply = (
-            self._desk.answered(self._carry_out(found, now_ns, now_wall_ns)) if isinstance(found, Request) else found
-        )
+        if isinstance(found, Request):
+            reply = self._desk.answered(self._carry_out(found, now_ns, now_wall_ns))
+        else:
+            reply = found.reply
+        self._note_command(found, reply, now_ns, now_wall_ns)
         self._publisher.reply(verb, reply, topic=incoming.response_topic, correlation=incoming.correlation)
 
-    def _carry_out(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
-        if request.verb in NODE_VERBS:
-            if request.verb is Verb.REPLAY:
-                self._journal.say_again()
-            else:
-                self._say_everything(now_ns, now_wall_ns)
-            return Reply(request_id=request.command.request_id, ok=True, code="ok")
-        if request.verb is Verb.EXPLAIN:
-            return self._explain(request, now_ns, now_wall_ns)
-        return self._annunciator.command(request, now_ns, now_wall_ns)
-
-    def _explain(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
-        reply = self._queue_explanation(request.command, now_ns)
-        command = request.command
+    def _note_command(self, asked: Request | Refused, reply: Reply, now_ns: int, now_wall_ns: int) -> None:
+        """Journal a command, whatever came of it."""
+        command = asked.command
+        about = command.alarm_id or command.camera or ""
         event = self._publisher.event(
             "command",
-            request.verb.value,
+            asked.verb.value,
             reply.code,
             now_wall_ns,
             occurrence_id=command.occurrence_id,
             user=command.user,
-            detail=f"{command.alarm_id}: {reply.code}. {command.comment}".strip(),
+            detail=f"{about}: {reply.code}. {command.comment}".strip(),
         )
         self._publisher.record(now_ns, [event])
-        return reply
 
-    def _queue_explanation(self, command: Command, now_ns: int) -> Reply:
+    def _carry_out(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
+        match request.verb:
+            case Verb.REPLAY:
+                self._journal.say_again()
+            case Verb.REBIRTH:
+                self._say_everything(now_ns, now_wall_ns)
+            case Verb.SNAPSHOT:
+                return self._snapshot(request.command, now_ns)
+            case Verb.EXPLAIN:
+                return self._explain(request.command, now_ns)
+            case _:
+                return self._annunciator.command(request, now_ns, now_wall_ns)
+        return Reply(request_id=request.command.request_id, ok=True, code="ok")
+
+    def _snapshot(self, command: Command, now_ns: int) -> Reply:
+        if command.alarm_id is None:
+            return self._snapshots.send(command, command.camera, None, None, now_ns)
+        if command.alarm_id not in self._annunciator:
+            return refuse(command, "unknown_alarm", f"no alarm {command.alarm_id!r}; meta lists them")
+        camera, occurrence_id = self._annunciator.subject(command.alarm_id)
+        return self._snapshots.send(command, command.camera or camera, command.alarm_id, occurrence_id, now_ns)
+
+    def _explain(self, command: Command, now_ns: int) -> Reply:
         alarm_id = command.alarm_id or ""
         if alarm_id not in self._annunciator:
             return refuse(command, "unknown_alarm", f"no alarm {alarm_id!r}; meta lists them")

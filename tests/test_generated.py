@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from edge.messages import ACCEPTED, PUBLISHED, json_schemas, schema_name
-from edge.topics import IN, OUT, asyncapi
+from edge.topics import IN, OUT, PICTURES, asyncapi
 from tests.generated import ROOT, documents
 
 
@@ -65,8 +65,8 @@ def test_the_asyncapi_document_has_the_shape_of_the_specification() -> None:
     assert document["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= set(document["info"])
     parts = document["components"]
-    names = [name for part in (document["channels"], document["operations"], *parts.values()) for name in part]
-    assert [name for name in names if not re.fullmatch(r"[\w.-]+", name)] == []
+    keys = [name for part in (document["channels"], document["operations"], *parts.values()) for name in part]
+    assert [name for name in keys if not re.fullmatch(r"[\w.-]+", name)] == []
     for channel in document["channels"].values():
         assert set(re.findall(r"\{(\w+)\}", channel["address"])) == set(channel["parameters"])
     used = set()
@@ -77,4 +77,6 @@ def test_the_asyncapi_document_has_the_shape_of_the_specification() -> None:
     assert used == {f"#/channels/{name}" for name in document["channels"]}
     for message in parts["messages"].values():
         jsonschema.Draft202012Validator.check_schema(message["payload"])
-    assert {schema_name(kind) for kind in (*PUBLISHED, *ACCEPTED)} == {m["name"] for m in parts["messages"].values()}
+    pictures = {topic.path.partition("/")[0] for topic in PICTURES}
+    names = {message["name"] for message in parts["messages"].values()}
+    assert {schema_name(kind) for kind in (*PUBLISHED, *ACCEPTED)} | pictures == names

@@ -51,7 +51,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     broker = Mosquitto(folder).start()
     site = site_document(folder / "bundle", broker.port)
     site |= {"faults": [{"id": "red", "camera": "cam1", "alarm": ALARM | {"latching": True}}]}
-    site |= {"cameras": [{"id": "cam1", "stale_after_ms": 600_000.0}]}
+    site |= {"cameras": [{"id": "cam1", "stale_after_ms": 600_000.0, "snapshot": True}]}
     daemon = Daemon(site, folder).start()
     ear, sender = Ear(broker.port), Sender(broker.port)
     sender.knock(ear, RED)
@@ -154,6 +154,16 @@ class TestWithADaemon:
         plant.ear.wait("meta", lambda _: True, since=mark)
         assert say("replay") == (EXIT_OK, "replay: done\n")
         plant.ear.wait("event", lambda event: event["historical"] and event["what"] == "started", since=mark)
+
+    def test_a_picture_is_fetched(
+        self, say: Callable[..., tuple[int, str]], plant: SimpleNamespace, tmp_path: Path
+    ) -> None:
+        """The newest frame of the camera lands in a file, byte for byte."""
+        plant.sender.knock(plant.ear, RED)
+        status, text = say("snapshot", "--alarm", "red", "--out", str(tmp_path / "now.jpg"), "--reason", "who is there")
+        assert status == EXIT_OK, text
+        assert text.startswith("snapshot: frame ")
+        assert (tmp_path / "now.jpg").read_bytes() == RED
 
     def test_a_site_file_says_where_to_ask(self, plant: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
         """The device's own configuration is enough."""

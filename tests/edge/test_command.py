@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from edge.command import MAX_REMEMBERED, CommandDesk, Request
+from edge.command import MAX_REMEMBERED, CommandDesk, Refused, Request, Verb
 from edge.errors import RejectedInput
 from edge.messages import Reply, timestamp
+from edge.settings import CommandSettings
 
 NOW_WALL_NS = 1_800_000_000_000_000_000
 
@@ -45,8 +47,8 @@ def test_a_repeated_request_is_answered_not_executed() -> None:
     desk.check("ack", payload(), NOW_WALL_NS, retained=False)
     desk.answered(Reply(request_id="r1", ok=True, code="ok", state="ACK_ALM"))
     again = desk.check("ack", payload(), NOW_WALL_NS, retained=False)
-    assert isinstance(again, Reply)
-    assert (again.ok, again.code, again.state) == (True, "duplicate", "ACK_ALM")
+    assert isinstance(again, Refused)
+    assert (again.reply.ok, again.reply.code, again.reply.state) == (True, "duplicate", "ACK_ALM")
 
 
 @pytest.mark.parametrize(("age_s", "code"), [(31, "expired"), (-31, "expired"), (29, None), (-29, None)])
@@ -55,7 +57,7 @@ def test_only_fresh_commands_count(age_s: float, code: str | None) -> None:
     found = CommandDesk().check(
         "ack", payload(issued_at=timestamp(NOW_WALL_NS - round(age_s * 1e9))), NOW_WALL_NS, retained=False
     )
-    assert (found.code if isinstance(found, Reply) else None) == code
+    assert (found.reply.code if isinstance(found, Refused) else None) == code
 
 
 @pytest.mark.parametrize(
@@ -68,9 +70,21 @@ def test_only_fresh_commands_count(age_s: float, code: str | None) -> None:
 )
 def test_an_incomplete_command_is_answered(changes: dict[str, Any], code: str) -> None:
     """What has a request id gets a reply that says what is missing."""
-    reply = CommandDesk().check("ack", payload(**changes), NOW_WALL_NS, retained=False)
-    assert isinstance(reply, Reply)
-    assert (reply.ok, reply.code) == (False, code)
+    found = CommandDesk().check("ack", payload(**changes), NOW_WALL_NS, retained=False)
+    assert isinstance(found, Refused)
+    assert (found.reply.ok, found.reply.code) == (False, code)
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_a_site_can_refuse_any_verb(verb: Verb) -> None:
+    """What the site file refuses is answered so, whoever asks; the setting knows every verb, and nothing else."""
+    settings = CommandSettings.model_validate({"refused": [verb.value]})
+    found = CommandDesk(settings.refused).check(verb, payload(), NOW_WALL_NS, retained=False)
+    assert isinstance(found, Refused)
+    assert (found.reply.code, "commands.refused" in found.reply.detail) == ("not_allowed", True)
+    assert isinstance(CommandDesk().check(verb, payload(), NOW_WALL_NS, retained=False), Request)
+    with pytest.raises(ValidationError):
+        CommandSettings.model_validate({"refused": ["format_disk"]})
 
 
 @pytest.mark.parametrize(
@@ -100,5 +114,5 @@ def test_the_memory_is_bounded() -> None:
         desk.answered(Reply(request_id=str(number), ok=True, code="ok"))
     assert isinstance(desk.check("ack", payload(request_id="5"), NOW_WALL_NS, retained=False), Request)
     assert isinstance(
-        desk.check("ack", payload(request_id=str(MAX_REMEMBERED + 9)), NOW_WALL_NS, retained=False), Reply
+        desk.check("ack", payload(request_id=str(MAX_REMEMBERED + 9)), NOW_WALL_NS, retained=False), Refused
     )

@@ -6,6 +6,7 @@ for the time moves it on by `step_ms`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from edge.publish import Publisher
 from edge.report import Reporter
 from edge.session import Brake
 from edge.settings import Site
+from edge.snapshot import Snapshots
 from edge.standing import site_alarms
 from edge.worker import MAX_READINGS, TICK_NS, Inbox, Worker
 from tests.edge.builders import colour_bundle, flat_jpeg
@@ -128,6 +130,7 @@ class Bench:
             journal=self.journal.stats,
             realtime="other:0",
         )
+        snapshots = Snapshots(self.site, self._send)
         lenses = {camera.id: Lens(camera.picture, round(camera.stale_after_ms * MS)) for camera in self.site.cameras}
         engine = load_engine(bundle)
         preprocessors = {camera.id: Preprocessor(bundle.manifest.input) for camera in self.site.cameras}
@@ -139,6 +142,7 @@ class Bench:
             channels=by_camera(self.site, channels),
             publisher=publisher,
             health=self.health,
+            on_picture=snapshots.seen,
             monotonic_ns=self.time.monotonic_ns,
             wall_ns=self.time.wall_ns,
         )
@@ -156,6 +160,7 @@ class Bench:
             inbox=self.inbox,
             lenses=lenses,
             explainer=make_explainer(parts, Brake(lambda: False), run_ms=1.0),
+            snapshots=snapshots,
         )
         self.seq = 0
 
@@ -191,7 +196,7 @@ class Bench:
     def command(self, verb: str, **fields: Any) -> dict[str, Any]:
         """A command comes; returns the reply."""
         body = {
-            "request_id": f"r{self.time.now_ns}",
+            "request_id": f"r{self.time.now_ns}-{verb}",
             "issued_at": timestamp(self.time.wall_ns()),
             "user": "op",
         } | fields
@@ -405,12 +410,100 @@ def test_a_reconnect_says_state_meta_alarms_and_flags_again(bench: Bench) -> Non
     [
         ("shelve", {"alarm_id": "nothing"}, "unknown_alarm"),
         ("ack", {"alarm_id": "red"}, "bad_request"),
+        ("ack", {"alarm_id": "red", "occurrence_id": "id0"}, "ok"),
+        ("ack", {"alarm_id": "red", "occurrence_id": "other"}, "stale_occurrence"),
+        (
+            "ack",
+            {"alarm_id": "red", "occurrence_id": "id0", "issued_at": timestamp(WALL_NS - 60_000_000_000)},
+            "expired",
+        ),
+        ("reset", {"alarm_id": "red"}, "not_allowed"),
+        ("shelve", {"alarm_id": "red", "duration_s": 60.0}, "ok"),
+        ("unshelve", {"alarm_id": "red"}, "not_allowed"),
+        ("suppress", {"alarm_id": "red"}, "ok"),
+        ("unsuppress", {"alarm_id": "red"}, "ok"),
+        ("out_of_service", {"alarm_id": "red"}, "ok"),
+        ("in_service", {"alarm_id": "red"}, "not_allowed"),
         ("rebirth", {}, "ok"),
+        ("replay", {}, "ok"),
+        ("snapshot", {"camera": "cam"}, "not_allowed"),
     ],
 )
-def test_commands_are_answered_and_journalled(bench: Bench, verb: str, fields: dict[str, Any], code: str) -> None:
-    """Each request gets one reply with a code."""
-    assert bench.command(verb, **fields)["code"] == code
+def test_every_command_is_answered_and_journalled(bench: Bench, verb: str, fields: dict[str, Any], code: str) -> None:
+    """Each request gets one reply with a code, and the journal says who asked for what, why, and what came of it."""
+    bench.frame(RED)
+    reply = bench.command(verb, comment="because", **fields)
+    assert (reply["code"], reply["ok"]) == (code, code == "ok")
+    event = next(event for event in bench.take("event") if event["kind"] == "command")
+    assert (event["subject"], event["what"], event["user"]) == (verb, code, "op")
+    assert event["detail"].endswith(f"{code}. because")
+
+
+def test_a_repeated_command_is_answered_and_journalled_as_such(bench: Bench) -> None:
+    """The second delivery of one request id changes nothing, and the journal does not hide it."""
+    bench.frame(RED)
+    for _ in range(2):
+        bench.command("shelve", request_id="same", alarm_id="red", duration_s=60.0, comment="x")
+    assert [reply["code"] for reply in bench.take("res/shelve")] == ["ok", "duplicate"]
+    assert [event["what"] for event in bench.take("event") if event["kind"] == "command"] == ["ok", "duplicate"]
+
+
+class TestSnapshot:
+    """The newest picture, if the site allows it."""
+
+    @staticmethod
+    def bench(folder: Path, **commands: Any) -> Bench:
+        """A camera that may be asked for its picture."""
+        return Bench(folder / "bundle", cameras=({"id": "cam", "snapshot": True},), commands=commands)
+
+    def test_the_newest_picture_is_sent_as_it_came(self, tmp_path: Path) -> None:
+        """The very bytes of the newest frame, not retained, with what it is in the user properties and in the reply."""
+        bench = self.bench(tmp_path)
+        bench.frame(DARK)
+        bench.frame(RED)
+        alarm = bench.last("alarm/red")
+        reply = bench.command("snapshot", alarm_id="red", request_id="r1")
+        (picture,) = [message for message in bench.sent if "/snapshot/" in message.topic]
+        assert (picture.payload, picture.retain, picture.qos, picture.content_type) == (RED, False, 1, "image/jpeg")
+        properties = dict(picture.user_properties)
+        assert (properties["request_id"], properties["camera"], properties["frame_seq"]) == ("r1", "cam", "2")
+        assert properties["occurrence_id"] == alarm["occurrence_id"]
+        told = reply["snapshot"]
+        assert (told["frame_seq"], told["occurrence_id"]) == (2, alarm["occurrence_id"])
+        assert (told["topic"], told["sha256"]) == (
+            f"{bench.site.prefix()}/snapshot/cam",
+            hashlib.sha256(RED).hexdigest(),
+        )
+
+    def test_what_is_no_picture_is_never_sent(self, tmp_path: Path) -> None:
+        """Bytes that could not be decoded, and frames that were dropped, are no snapshot."""
+        bench = self.bench(tmp_path)
+        bench.frame(b"rubbish")
+        assert "no picture yet" in bench.command("snapshot", camera="cam")["detail"]
+        bench.frame(RED)
+        bench.frame(b"rubbish")
+        assert bench.command("snapshot", camera="cam")["snapshot"]["frame_seq"] == 2
+
+    def test_pictures_are_few_and_small(self, tmp_path: Path) -> None:
+        """At most one in the interval, and none that is larger than the site allows."""
+        bench = self.bench(tmp_path, snapshot_interval_s=2.0)
+        bench.frame(RED)
+        codes = [bench.command("snapshot", camera="cam", request_id=str(number))["code"] for number in range(2)]
+        bench.idle(2100)
+        codes.append(bench.command("snapshot", camera="cam", request_id="later")["code"])
+        assert codes == ["ok", "busy", "ok"]
+        small = self.bench(tmp_path / "small", snapshot_max_bytes=100)
+        small.frame(RED)
+        assert "snapshot_max_bytes" in small.command("snapshot", camera="cam")["detail"]
+
+    def test_nobody_gets_what_the_site_does_not_allow(self, bench: Bench) -> None:
+        """By default no camera is allowed; a camera or alarm that is not there is said to be none."""
+        bench.frame(RED)
+        assert bench.command("snapshot", camera="cam")["code"] == "not_allowed"
+        assert bench.command("snapshot", camera="door", request_id="2")["code"] == "bad_request"
+        assert bench.command("snapshot", alarm_id="loose", request_id="3")["code"] == "bad_request"
+        assert bench.command("snapshot", alarm_id="nothing", request_id="4")["code"] == "unknown_alarm"
+        assert not [message for message in bench.sent if "/snapshot/" in message.topic]
 
 
 def test_a_command_that_cannot_be_answered_is_counted(bench: Bench) -> None:
