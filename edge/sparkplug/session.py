@@ -40,7 +40,8 @@ _log = logging.getLogger(__name__)
 class BirthNumber:
     """bdSeq: one more for each CONNECT packet, 0 after 255, over restarts too when there is a file.
 
-    A number that was prepared and then not sent, because the server could not be reached, is used the next time.
+    A number that was prepared and then not sent, because the server could not be reached, is used the next time. After a kill just then
+    nobody knows whether it was sent, so it is passed over: better a number missing than one used twice.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -58,6 +59,16 @@ class BirthNumber:
     def sent(self) -> None:
         """The packet with the prepared number has left."""
         self._last, self._prepared = self._prepared, None
+
+    def put_back(self) -> None:
+        """Nothing more will be sent: a number that was only prepared is the next start's first."""
+        if self._prepared is not None and self._file is not None:
+            if self._last is not None:
+                self._write(self._last)
+            else:
+                with contextlib.suppress(OSError):
+                    self._file.unlink()
+        self._prepared = None
 
     def _read(self) -> int | None:
         if self._file is None:
@@ -189,6 +200,7 @@ class Session:
             self._refused = reason
             self._turn += 1
             self._pause(min(server.settings.reconnect_max_s, FIRST_PAUSE_S * 2.0 ** min(failures, 16)))
+        self._bd_seq.put_back()
 
     def _pause(self, longest_s: float) -> None:
         until_ns = self._clock.monotonic_ns() + round(longest_s * random.uniform(0.5, 1.0) * 1e9)

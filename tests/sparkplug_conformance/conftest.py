@@ -11,7 +11,7 @@ from tests.sparkplug_conformance.scenes import record
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """Everything that passed between three daemons and their Mosquittos while all scenes were played."""
+    """Everything that passed between four daemons and their Mosquittos while all scenes were played."""
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed: `apt-get install mosquitto` to run the broker tests")
     folder = tmp_path_factory.mktemp("sparkplug")

@@ -57,8 +57,10 @@ class Tape:
         with self._lock:
             return len(self._lines)
 
-    def wait(self, that: Callable[[dict[str, Any]], object], since: int = 0, timeout_s: float = 30.0) -> dict[str, Any]:
-        """The first line from ``since`` on for which ``that`` holds."""
+    def wait(
+        self, what: str, that: Callable[[dict[str, Any]], object], since: int = 0, timeout_s: float = 30.0
+    ) -> dict[str, Any]:
+        """The first line from ``since`` on for which ``that`` holds; ``what`` says in words what is waited for."""
         end, seen = time.monotonic() + timeout_s, since
         with self._waits:
             while True:
@@ -67,7 +69,7 @@ class Tape:
                         return line
                 seen = len(self._lines)
                 if not self._waits.wait(end - time.monotonic()):
-                    raise AssertionError(f"nothing fitting passed in {timeout_s} s")
+                    raise AssertionError(f"not on the tape in {timeout_s} s: {what}")
 
     def close(self) -> None:
         """No more lines."""

@@ -26,14 +26,19 @@ class Word:
     valid: bool
 
 
-def _node(recording: Recording) -> Node:
-    return next(node for node in recording.nodes if node.primary_host is not None)
+def _walker(recording: Recording) -> Node:
+    """The node that has several servers."""
+    return next(node for node in recording.nodes if len(node.relays) > 1)
 
 
-def _sessions(recording: Recording) -> list[Session]:
-    """The sessions of the node that waits for a host."""
-    found = [session for session in recording.sessions if session.node == _node(recording)]
-    assert len(found) > 2, "the node did not walk"
+def _sessions(recording: Recording, node: Node | None = None) -> list[Session]:
+    """The sessions of a node, or of all nodes that wait for a host."""
+    found = [
+        session
+        for session in recording.sessions
+        if session.node.primary_host is not None and node in (None, session.node)
+    ]
+    assert len(found) > 1, "the node did not come back"
     return found
 
 
@@ -73,15 +78,15 @@ def _birth_place(session: Session) -> int:
     return session.place[session.said("NBIRTH", "DBIRTH")[0].packet]
 
 
-def _before_births(recording: Recording) -> list[tuple[Session, list[Word]]]:
-    """The node's sessions with births, and what it had been told before them on that connection."""
+def _before_births(recording: Recording, node: Node | None = None) -> list[tuple[Session, list[Word]]]:
+    """The sessions with births, and what the node had been told before them on that connection."""
     words = _words(recording)
     found = [
         (
             session,
             [word for word in words if word.session is session and session.place[word.heard] < _birth_place(session)],
         )
-        for session in _sessions(recording)
+        for session in _sessions(recording, node)
         if session.said("NBIRTH")
     ]
     assert found, "the node was never born"
@@ -90,11 +95,7 @@ def _before_births(recording: Recording) -> list[tuple[Session, list[Word]]]:
 
 def _unborn(recording: Recording) -> list[Word]:
     """What the node was told in sessions that ended, or had gone on for a while, without a birth."""
-    return [
-        word
-        for word in _words(recording)
-        if not word.session.said("NBIRTH") or word.session.place[word.heard] < _birth_place(word.session)
-    ]
+    return [word for word in _words(recording) if not _born_before(word)]
 
 
 def _said(word: Word, **change: object) -> Packet:
@@ -104,8 +105,8 @@ def _said(word: Word, **change: object) -> Packet:
 
 
 def _let_in(recording: Recording, place: int = 0) -> Word:
-    """The word after which the node was born, in one of its sessions."""
-    return _before_births(recording)[place][1][-1]
+    """The word after which the node with several servers was born, in one of its sessions."""
+    return _before_births(recording, _walker(recording))[place][1][-1]
 
 
 def _other_word(place: int, **change: object) -> Spoil:
@@ -135,15 +136,14 @@ def _of_another_host(recording: Recording) -> Recording:
 @holds("message-flow-edge-node-birth-publish-phid-wait-id", spoil=_of_another_host)
 def births_wait_for_the_right_host(recording: Recording) -> None:
     """The host's id, last in the STATE topic, is the configured one; here: another host was online on that server all the time."""
-    node = _node(recording)
     others = {
         packet.relay
         for packet in recording.packets
         if packet.way == "up" and packet.fields.get("topic") == "spBv1.0/STATE/another"
     }
-    assert others & set(node.relays), "no other host was there"
-    for _, words in _before_births(recording):
-        assert any(word.online and word.host == node.primary_host for word in words)
+    assert others & set(_walker(recording).relays), "no other host was there"
+    for session, words in _before_births(recording):
+        assert any(word.online and word.host == session.node.primary_host for word in words)
 
 
 @holds("message-flow-edge-node-birth-publish-phid-wait-online", spoil=_other_word(0, online=False))
@@ -168,12 +168,12 @@ def births_wait_for_a_new_word(recording: Recording) -> None:
 @holds(
     "operational-behavior-edge-node-birth-sequence-wait",
     spoil=lambda recording: recording.moved(
-        _let_in(recording, 1).heard, _before_births(recording)[1][0].said("DBIRTH")[0].packet
+        _let_in(recording, 1).heard, _before_births(recording, _walker(recording))[1][0].said("DBIRTH")[0].packet
     ),
 )
 def births_wait_on_every_server(recording: Recording) -> None:
     """On each server anew, births wait until the host is said to be online there."""
-    found = _before_births(recording)
+    found = _before_births(recording, _walker(recording))
     assert len({session.connect.relay for session, _ in found}) > 1, "births on one server only"
     for _, words in found:
         assert words
@@ -184,10 +184,19 @@ def births_wait_on_every_server(recording: Recording) -> None:
 # --- the host goes
 
 
+def _born_before(word: Word) -> bool:
+    """Whether the node was born in this session when it heard a word."""
+    return bool(word.session.said("NBIRTH")) and _birth_place(word.session) < word.session.place[word.heard]
+
+
 def _farewells(recording: Recording) -> list[Word]:
-    """Words that the host is offline and that are to be obeyed."""
-    found = [word for word in _words(recording) if word.valid and not word.online]
-    assert any(word.session.said("NBIRTH") for word in found), "the host never left a session with births"
+    """Words that the host is offline and that are to be obeyed: not those that a node with one server heard while it waited for births."""
+    found = [
+        word
+        for word in _words(recording)
+        if word.valid and not word.online and (_born_before(word) or len(word.session.node.relays) > 1)
+    ]
+    assert any(_born_before(word) for word in found), "the host never left a session with births"
     return found
 
 
@@ -200,7 +209,7 @@ def _after(word: Word, packets: list[Packet]) -> list[Packet]:
 
 def _spoil_farewell(what: Callable[[Session], Packet]) -> Spoil:
     def spoil(recording: Recording) -> Recording:
-        word = next(word for word in _farewells(recording) if word.session.said("NBIRTH"))
+        word = next(word for word in _farewells(recording) if _born_before(word))
         return recording.exchanged(what(word.session))
 
     return spoil
@@ -212,14 +221,13 @@ def _spoil_farewell(what: Callable[[Session], Packet]) -> Spoil:
 )
 def the_end_of_the_host_ends_the_session(recording: Recording) -> None:
     """When the host says that it is offline, not earlier than its last word, the node at once publishes its NDEATH, disconnects and begins anew."""
-    sessions = _sessions(recording)
     for word in _farewells(recording):
         deaths = _after(word, [message.packet for message in word.session.said("NDEATH")])
         disconnects = _after(word, word.session.up("DISCONNECT"))
         assert deaths
         assert disconnects
         assert word.session.place[deaths[0]] < word.session.place[disconnects[0]]
-        assert sessions.index(word.session) + 1 < len(sessions), "the node did not come back"
+        assert _next(recording, word)
 
 
 @holds(
@@ -233,7 +241,7 @@ def the_end_of_the_host_disconnects(recording: Recording) -> None:
 
 
 def _next(recording: Recording, word: Word) -> Session:
-    sessions = _sessions(recording)
+    sessions = _sessions(recording, word.session.node)
     place = sessions.index(word.session) + 1
     assert place < len(sessions), "the node did not come back"
     return sessions[place]
@@ -241,7 +249,7 @@ def _next(recording: Recording, word: Word) -> Session:
 
 def _no_return(recording: Recording) -> Recording:
     """After its host's last farewell the node connects no more."""
-    return recording.exchanged(_next(recording, _farewells(recording)[-1]).connect)
+    return recording.exchanged(_next(recording, _farewells_of_the_walker(recording)[-1]).connect)
 
 
 @holds("operational-behavior-edge-node-termination-host-offline-reconnect", spoil=_no_return)
@@ -274,7 +282,7 @@ def an_old_farewell_is_ignored(recording: Recording) -> None:
 
 
 def _no_state(recording: Recording) -> Recording:
-    subscribe = _sessions(recording)[1].up("SUBSCRIBE")[0]
+    subscribe = _sessions(recording, _walker(recording))[1].up("SUBSCRIBE")[0]
     filters = [item for item in subscribe.fields["filters"] if "STATE" not in item["topic"]]
     return recording.changed(subscribe, filters=filters)
 
@@ -287,7 +295,7 @@ def the_hosts_state_is_subscribed(recording: Recording) -> None:
 
 
 def _second_connection(recording: Recording) -> Recording:
-    session = next(session for session in _sessions(recording) if session.said("DDATA"))
+    session = next(session for session in _sessions(recording, _walker(recording)) if session.said("DDATA"))
     other = next(relay for relay in session.node.relays if relay != session.connect.relay)
     packet = session.said("DDATA")[0].packet
     return recording.exchanged(packet, packet, replace(session.connect, relay=other, link=AWAY_LINK))
@@ -310,8 +318,12 @@ def one_server_at_a_time(recording: Recording) -> None:
             del connected[owner]
 
 
+def _farewells_of_the_walker(recording: Recording) -> list[Word]:
+    return [word for word in _farewells(recording) if word.session.node == _walker(recording)]
+
+
 def _not_the_next(recording: Recording) -> Recording:
-    word = _farewells(recording)[0]
+    word = _farewells_of_the_walker(recording)[0]
     following = _next(recording, word)
     return recording.exchanged(following.connect, replace(following.connect, relay=word.session.connect.relay))
 
@@ -319,8 +331,8 @@ def _not_the_next(recording: Recording) -> Recording:
 @holds("operational-behavior-primary-application-state-with-multiple-servers-walk", spoil=_not_the_next)
 def the_node_walks(recording: Recording) -> None:
     """When the host is offline on a server, the node ends its session there and goes to the next one."""
-    relays = _node(recording).relays
-    for word in _farewells(recording):
+    relays = _walker(recording).relays
+    for word in _farewells_of_the_walker(recording):
         assert _after(word, word.session.up("DISCONNECT"))
         here, there = word.session.connect.relay, _next(recording, word).connect.relay
         assert there == relays[(relays.index(here) + 1) % len(relays)]

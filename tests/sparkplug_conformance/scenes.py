@@ -1,4 +1,4 @@
-"""The scenes of the conformance recording: three daemons, played at the same time, and everything that passes written to one tape."""
+"""The scenes of the conformance recording: four daemons, played at the same time, and everything that passes written to one tape."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def record(folder: Path, path: Path) -> None:
         except BaseException as error:  # noqa: BLE001 - raised again below, on the thread that may
             failures.append(error)
 
-    scenes = {"press7": _life, "press8": _older_mqtt, "press9": _primary_host}
+    scenes = {"press6": _one_server, "press7": _life, "press8": _older_mqtt, "press9": _two_servers}
     threads = [threading.Thread(target=play, args=(scene, name), daemon=True) for name, scene in scenes.items()]
     for thread in threads:
         thread.start()
@@ -174,7 +174,9 @@ def _killed_daemon(stage: Stage) -> None:
     """The daemon is killed: the server publishes its will. It starts again, and goes on with the next number."""
     mark, ndeath = stage.tape.mark(), stage.topic("NDEATH")
     stage.daemon.kill()
-    stage.tape.wait(lambda line: line["way"] == "down" and line["fields"].get("topic") == ndeath, mark)
+    stage.tape.wait(
+        f"{ndeath} from the server", lambda line: line["way"] == "down" and line["fields"].get("topic") == ndeath, mark
+    )
     mark = stage.tape.mark()
     stage.daemon.start()
     stage.lives("cam2", mark)
@@ -200,10 +202,37 @@ def _older_mqtt(folder: Path, bundle: Path, tape: Tape) -> None:
         stage.close()
 
 
-# --- a primary host on two servers
+# --- a primary host, on one server and on two
 
 
-def _primary_host(folder: Path, bundle: Path, tape: Tape) -> None:
+def _one_server(folder: Path, bundle: Path, tape: Tape) -> None:
+    """A node that waits for its host; when the host goes it comes back to the same server and waits again."""
+    stage = Stage(folder, bundle, tape, _site("press6", 1), sparkplug={"primary_host": HOST}, protocol="5")
+    host = HostApplication(stage.relays[0].port)
+    try:
+        stage.announce(first_bd_seq=0, primary_host=HOST)
+        host.say(online=False, stamp_ms=1_000)
+        mark = tape.mark()
+        stage.daemon.start()
+        _heard_state(stage, 0, 1_000, mark)
+        time.sleep(0.8)
+        host.say(online=True, stamp_ms=2_000)
+        stage.cameras.show["cam1"] = FLIPPING
+        stage.lives("cam1", mark)
+
+        mark = tape.mark()
+        host.say(online=False, stamp_ms=2_000)
+        _connected(stage, 0, mark)
+        time.sleep(0.8)
+        host.say(online=True, stamp_ms=3_000)
+        stage.lives("cam1", mark)
+        stage.daemon.stop()
+    finally:
+        host.close()
+        stage.close()
+
+
+def _two_servers(folder: Path, bundle: Path, tape: Tape) -> None:
     """A node that waits for its host, on two servers that each have the host's word with a clock of its own."""
     state = folder / "state"
     site = _site("press9", 1, state_dir=str(state))
@@ -252,10 +281,11 @@ def _connected(stage: Stage, server: int, since: int) -> None:
     """Wait until the node's Sparkplug connection to this server is accepted."""
     relay, client_id = f"{stage.node}-{server}", f"{stage.node}-sparkplug"
     link = stage.tape.wait(
+        f"a connection to {relay}",
         lambda line: line["relay"] == relay and line["kind"] == "CONNECT" and line["fields"]["client_id"] == client_id,
         since,
     )["link"]
-    stage.tape.wait(lambda line: line["link"] == link and line["kind"] == "SUBACK", since)
+    stage.tape.wait(f"its SUBACK from {relay}", lambda line: line["link"] == link and line["kind"] == "SUBACK", since)
 
 
 def _heard_state(stage: Stage, server: int, stamp_ms: int, since: int) -> None:
@@ -270,4 +300,4 @@ def _heard_state(stage: Stage, server: int, stamp_ms: int, since: int) -> None:
             heard and word in fields["payload"] and stage.tape.clients[line["link"]] == f"{stage.node}-sparkplug"
         )
 
-    stage.tape.wait(fits, since)
+    stage.tape.wait(f"{relay}: the host's word of {stamp_ms}", fits, since)

@@ -188,7 +188,12 @@ class Stage:
         return f"spBv1.0/{GROUP}/{kind}/{self.node}" + (f"/{device}" if device else "")
 
     def said(
-        self, kind: str, device: str | None = None, that: Callable[[Any], object] = lambda _: True, since: int = 0
+        self,
+        kind: str,
+        device: str | None = None,
+        that: Callable[[Any], object] = lambda _: True,
+        since: int = 0,
+        what: str = "",
     ) -> Any:
         """Wait for a message of this node; returns its payload."""
         topic = self.topic(kind, device)
@@ -198,7 +203,7 @@ class Stage:
                 return False
             return bool(that(read(bytes.fromhex(line["fields"]["payload"]))))
 
-        return read(bytes.fromhex(self.tape.wait(fits, since)["fields"]["payload"]))
+        return read(bytes.fromhex(self.tape.wait(f"{topic} {what}", fits, since)["fields"]["payload"]))
 
     def metric(self, kind: str, device: str | None, name: str, value: Any, since: int = 0) -> None:
         """Wait until a metric says a value; a function is asked."""
@@ -208,6 +213,7 @@ class Stage:
             device,
             lambda payload: any(item.name == name and asked(value_of(item)) for item in payload.metrics),
             since,
+            f"{name} {value}",
         )
 
     def lives(self, device: str, since: int) -> None:
@@ -221,7 +227,7 @@ class Stage:
                 seen.append(topic)
             return bool(seen) and seen[-1] == data
 
-        self.tape.wait(fits, since)
+        self.tape.wait(f"{born}, then {data}", fits, since)
 
     def close(self) -> None:
         """End what is left."""

@@ -1,4 +1,4 @@
-"""The edge node's own connection against a real Mosquitto that takes small packets only."""
+"""The number that counts connections, and the edge node's own connection against a real Mosquitto that takes small packets only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,51 @@ from edge.settings import BrokerSettings, CameraSettings, NodeSettings, Site
 from edge.sparkplug.codec import DataType
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import Change, EdgeNode, NodeSpec, Tag
-from edge.sparkplug.session import Session
+from edge.sparkplug.session import BirthNumber, Session
 from tests.brokers import Mosquitto, wait_for
 from tests.sparkplug_conformance.schema import read
 
-pytestmark = pytest.mark.broker
-
 LIMIT_BYTES = 3_000
+
+
+def test_the_birth_number_counts_what_was_sent(tmp_path: Path) -> None:
+    """From 0, one more each, 0 after 255, over restarts; a number that was not sent is used the next time."""
+    file = tmp_path / "state" / "number"
+    numbers = BirthNumber(file)
+    assert (numbers.prepare(), numbers.prepare()) == (0, 0)
+    for number in range(256):
+        assert numbers.prepare() == number
+        numbers.sent()
+    assert numbers.prepare() == 0
+    numbers.sent()
+    assert BirthNumber(file).prepare() == 1
+
+
+def test_an_orderly_end_gives_back_what_was_not_sent(tmp_path: Path) -> None:
+    """The next start begins with it, also when it was the very first; after a kill it is passed over, for it may have been sent."""
+    file = tmp_path / "number"
+    unsent = BirthNumber(file)
+    unsent.prepare()
+    unsent.put_back()
+    again = BirthNumber(file)
+    assert again.prepare() == 0
+    again.sent()
+    again.prepare()
+    again.put_back()
+    killed = BirthNumber(file)
+    assert killed.prepare() == 1
+    assert BirthNumber(file).prepare() == 2
+
+
+def test_a_birth_number_without_a_file_begins_anew(tmp_path: Path) -> None:
+    """Also when the file is rubbish, or cannot be written: the node works, and says so."""
+    assert BirthNumber(None).prepare() == 0
+    file = tmp_path / "number"
+    file.write_text("many")
+    assert BirthNumber(file).prepare() == 0
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    assert BirthNumber(blocked / "number").prepare() == 0
 
 
 def _session(node: EdgeNode, port: int, folder: Path) -> Session:
@@ -45,6 +83,7 @@ def narrow(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
     return make_mosquitto(f"allow_anonymous true\nmax_packet_size {LIMIT_BYTES}").start()
 
 
+@pytest.mark.broker
 def test_data_are_cut_to_what_the_server_takes(narrow: Mosquitto, tmp_path: Path) -> None:
     """Everything arrives, in pieces, and the numbers have no gap."""
     node = EdgeNode(NodeSpec("plant", "press", (Tag("value", DataType.INT32),), {}))
@@ -65,6 +104,7 @@ def test_data_are_cut_to_what_the_server_takes(narrow: Mosquitto, tmp_path: Path
     assert session.counts["too_large"] == 0
 
 
+@pytest.mark.broker
 def test_births_that_the_server_does_not_take_end_the_session(
     narrow: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
