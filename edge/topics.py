@@ -205,25 +205,7 @@ def asyncapi(version: str) -> dict[str, Any]:
                 "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retain, "bindingVersion": "0.2.0"} | expiry},
             }
     for picture in PICTURES:
-        name, parameter = picture.path.partition("/")[0], picture.path.partition("{")[2].rstrip("}")
-        channels[name] = {
-            "address": f"{{root}}/{{node}}/{picture.path}",
-            "messages": {"Picture": {"$ref": f"#/components/messages/{name}"}},
-            "parameters": {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter)},
-        }
-        operations[f"send-{name}"] = {
-            "action": "send",
-            "channel": {"$ref": f"#/channels/{name}"},
-            "summary": picture.meaning,
-            "bindings": {
-                "mqtt": {
-                    "qos": picture.qos,
-                    "retain": picture.retain,
-                    "messageExpiryInterval": picture.expiry_s,
-                    "bindingVersion": "0.2.0",
-                }
-            },
-        }
+        _add_picture(picture, channels, operations)
     operations["receive-cmd"]["reply"] = {"channel": {"$ref": "#/channels/res"}}
     names = {
         "root": "broker.root of the site file",
@@ -252,6 +234,22 @@ def asyncapi(version: str) -> dict[str, Any]:
             }
             | {picture.path.partition("/")[0]: _picture_message(picture) for picture in PICTURES},
         },
+    }
+
+
+def _add_picture(picture: PictureTopic, channels: dict[str, Any], operations: dict[str, Any]) -> None:
+    name, parameter = picture.path.partition("/")[0], picture.path.partition("{")[2].rstrip("}")
+    channels[name] = {
+        "address": f"{{root}}/{{node}}/{picture.path}",
+        "messages": {"Picture": {"$ref": f"#/components/messages/{name}"}},
+        "parameters": {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter)},
+    }
+    handling = {"qos": picture.qos, "retain": picture.retain, "messageExpiryInterval": picture.expiry_s}
+    operations[f"send-{name}"] = {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{name}"},
+        "summary": picture.meaning,
+        "bindings": {"mqtt": handling | {"bindingVersion": "0.2.0"}},
     }
 
 
