@@ -149,7 +149,7 @@ def limit_for(
 
 def calibrating(recipe: Recipe, album: Album) -> NDArray[np.bool_]:
     """Normal images that set scale and threshold, bool [N]: with words nothing is fitted, so those put aside for fitting serve too."""
-    parts = album.part("calibrate") if recipe.head.kind == "fitted" else album.part("calibrate", "fit")
+    parts = album.part("calibrate") if recipe.fits else album.part("calibrate", "fit")
     return np.logical_and(parts, album.normal)
 
 

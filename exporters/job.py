@@ -26,6 +26,7 @@ class Job:
     family: Family
     pixels: PixelSpec
     geometry: Geometry
+    sizes: tuple[tuple[int, Geometry], ...] = ()  # edges in px that the graph could take instead, largest first
 
     @property
     def base(self) -> Path:
@@ -58,7 +59,16 @@ def prepare(recipe_file: Path, board: str) -> Job:
         family=family,
         pixels=family.pixels(checkpoint),
         geometry=family.geometry(checkpoint, len(recipe.faults)),
+        sizes=_sizes(family, checkpoint, len(recipe.faults)),
     )
+
+
+def _sizes(family: Family, checkpoint: Checkpoint, faults: int) -> tuple[tuple[int, Geometry], ...]:
+    """What the graph would be at each resolution that a generative family offers; a dual encoder has its own only."""
+    if not isinstance(family, Generative):
+        return ()
+    edges = family.resolutions(checkpoint)
+    return tuple((edge, replace(family, resolution_px=edge).geometry(checkpoint, faults)) for edge in edges)
 
 
 def _asked(family: Family, recipe: Recipe) -> Family:

@@ -43,6 +43,7 @@ def plan(job: Job) -> Plan:
         geometry=job.geometry,
         images=images.count_images(job.recipe, job.base),
         family=job.family.name,
+        sizes=job.sizes,
     )
 
 
@@ -81,10 +82,11 @@ def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
     album = images.load_album(job.recipe, job.base, job.input)
     step("load", f"{job.checkpoint.folder.name} ({job.family.name})")
     model = load.load(job.checkpoint, job.family)
+    model, asking = _one_token(job, model, album, step)
     with tempfile.TemporaryDirectory(prefix="edge-export-") as folder:
         compiled = compile_faults(job, model, album, step)
         verified = verify_candidates(job, compiled, album, Path(folder), step)
-        notes = _processor_note(job, model, compiled, album, Path(folder))
+        notes = asking + _processor_note(job, model, compiled, album, Path(folder))
         step("pack", f"{job.recipe.name} version {number}")
         return assemble(job, album, verified, out=out, number=number, now=now, notes=notes)
 
@@ -156,6 +158,16 @@ def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, 
         peak_rss_mib=alone.peak_rss_mib,
         noise=_noise(job, album, folder, chosen, scores[chosen.scheme]),
     )
+
+
+def _one_token(job: Job, model: Model, album: Album, step: Progress) -> tuple[Model, tuple[str, ...]]:
+    """The model with one-token questions where the recipe wants them, and what the report says of them."""
+    if job.recipe.generative.questions == "worded":
+        return model, ()
+    from exporters.onetoken import one_token  # noqa: PLC0415 - only some recipes fit questions
+
+    step("questions", "one token for each, fitted on the fit images")
+    return one_token(model, prompts.questions(job.recipe), album)
 
 
 def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporters.device import Device
@@ -30,11 +30,22 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """One edge in px that the graph could take, with the work of a frame and the latency of the fastest candidate on the board in ms."""
+
+    edge_px: int
+    flop: float
+    latency_ms: float
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """A build, estimated: steps in words, candidates, peak memory of the build in MiB, its time in s, and warnings."""
+    """A build, estimated: steps in words, candidates, resolutions to choose from, peak memory of the build in MiB, its time in s, and warnings."""
 
     steps: tuple[str, ...]
     options: tuple[Option, ...]
+    resolutions: tuple[Resolution, ...]
     peak_memory_mib: float
     seconds: float
     warnings: tuple[str, ...]
@@ -47,7 +58,26 @@ class Plan:
             for option in self.options
         ]
         need = f"estimated: {self.peak_memory_mib:.0f} MiB peak memory and {self.seconds:.0f} s to build"
-        return [*self.steps, "", head, *rows, "", need, *(f"warning: {warning}" for warning in self.warnings)]
+        return [
+            *self.steps,
+            "",
+            head,
+            *rows,
+            "",
+            *self._resolution_lines(),
+            need,
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
+
+    def _resolution_lines(self) -> list[str]:
+        if len(self.resolutions) < 2:
+            return []
+        head = f"{'resolution_px':<22}{'GFLOP':>10}{'ms on the board':>18}"
+        rows = [
+            f"{f'{one.edge_px}' + (' (this recipe)' if one.chosen else ''):<22}{one.flop / 1e9:>10.1f}{one.latency_ms:>18.1f}"
+            for one in self.resolutions
+        ]
+        return [head, *rows, "accuracy at each is the checkpoint's own: build and compare the reports", ""]
 
 
 def make_plan(
@@ -59,6 +89,7 @@ def make_plan(
     geometry: Geometry,
     images: Mapping[str, int],
     family: str,
+    sizes: Sequence[tuple[int, Geometry]] = (),
 ) -> Plan:
     """Estimate a build.
 
@@ -70,6 +101,7 @@ def make_plan(
         geometry: size and work of the graph.
         images: how many pictures each class has; empty without site images.
         family: name of its family.
+        sizes: edges in px that the graph could take instead, and its size and work then.
     """
     schemes = recipe.quantization.schemes or board.schemes
     threads = [n for n in recipe.quantization.threads or board.threads if n <= board.cores]
@@ -94,9 +126,25 @@ def make_plan(
         seconds += total * per_frame + total * recipe.head.epochs * 2e-3
     return Plan(
         steps=_steps(
-            recipe, checkpoint=checkpoint, spec=spec, family=family, images=images, schemes=schemes, threads=threads
+            recipe,
+            checkpoint=checkpoint,
+            spec=spec,
+            family=family,
+            images=images,
+            schemes=schemes,
+            threads=threads,
+            generative=bool(sizes),
         ),
         options=options,
+        resolutions=tuple(
+            Resolution(
+                edge,
+                one.flop,
+                min(latency_ms(one, board, scheme, count) for scheme in schemes for count in threads),
+                chosen=edge == spec.width,
+            )
+            for edge, one in sizes
+        ),
         peak_memory_mib=memory,
         seconds=seconds,
         warnings=_warnings(recipe, board, options, images),
@@ -129,16 +177,23 @@ def _steps(
     images: Mapping[str, int],
     schemes: tuple[str, ...],
     threads: list[int],
+    generative: bool,
 ) -> tuple[str, ...]:
-    phrases = sum(len(fault.words) + len(recipe.normal_words_of(fault)) for fault in recipe.faults)
+    phrases = sum(
+        len(fault.words) + (0 if generative else len(recipe.normal_words_of(fault))) for fault in recipe.faults
+    )
     shown = (
         ", ".join(f"{count} {name}" for name, count in images.items())
         or "none: synthetic frames, nothing will be armed"
     )
     head = "text embeddings become constants" if recipe.head.kind == "words" else "a head is fitted on frozen features"
+    if generative:
+        short = recipe.generative.questions == "one-token"
+        head = "each becomes one token fitted on the images" if short else "each a branch over the shared prefix"
+    kept = "tower, decoder and two rows of the vocabulary" if generative else "vision tower only"
     return (
         f"load        {checkpoint.folder.name}: {family}, {checkpoint.parameters / 1e6:.1f} M parameters",
-        f"specialise  uint8 [1, {spec.height}, {spec.width}, 3], {spec.resize}, normalisation in the graph; vision tower only",
+        f"specialise  uint8 [1, {spec.height}, {spec.width}, 3], {spec.resize}, normalisation in the graph; {kept}",
         f"prompts     {len(recipe.faults)} faults, {phrases} phrasings; {head}",
         f"images      {shown}",
         f"quantize    {', '.join(schemes)}",

@@ -112,6 +112,10 @@ class Generative(Section):
         default="",
         description="text behind the opening of the answer, e.g. an empty thought for a checkpoint trained to think first",
     )
+    questions: Literal["worded", "one-token"] = Field(
+        default="worded",
+        description="worded: asked as they stand; one-token: each becomes one token fitted on the site's images, everything else frozen",
+    )
 
 
 class Quantization(Section):
@@ -168,7 +172,14 @@ class Recipe(Section):
             raise ValueError(f"fault ids repeat: {ids}")
         if self.head.kind == "fitted" and not self.images.normal:
             raise ValueError("head.kind = 'fitted' needs images.normal")
+        if self.generative.questions == "one-token" and not self.images.normal:
+            raise ValueError("generative.questions = 'one-token' needs images.normal")
         return self
+
+    @property
+    def fits(self) -> bool:
+        """Whether something is fitted on the site's images, so that those must not calibrate as well."""
+        return self.head.kind == "fitted" or self.generative.questions == "one-token"
 
     def normal_words_of(self, fault: FaultRecipe) -> tuple[str, ...]:
         """The phrasings of the normal state that a fault is contrasted with."""

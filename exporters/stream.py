@@ -110,7 +110,7 @@ def stream(
     weights = Weights(checkpoint.folder)
     skeleton, names = hollow(checkpoint.folder, weights)
     module = family.assemble(
-        checkpoint, skeleton, prompts, None, lambda table, rows: weights.rows(names[id(table)], rows)
+        checkpoint, skeleton, prompts, None, rows=lambda table, rows: weights.rows(names[id(table)], rows)
     )
     spec = family.pixels(checkpoint)
     frame = torch.zeros((1, spec.height, spec.width, 3), dtype=torch.uint8)

@@ -10,7 +10,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from exporters.onepass.graph import Decoder, Inputs, Rows
 
 Form = Literal["tree", "prefix"]
+Asked = Literal["worded", "one-token"]
+PROBES = ("No.", "1?")  # begin unlike each other: what they share ends where a question begins
+RESOLUTIONS_PX = (512, 384, 256, 224)
 QUESTION = "Is there {words} in the picture?"  # words that already are a question are asked as they stand
 
 
@@ -57,11 +60,13 @@ class Generative(ABC):
         resolution_px: edge of the square picture that the graph takes; None: the checkpoint's own.
         form: how the questions share the prefix; None: the family's first.
         opening: text behind the opening of the assistant's turn, e.g. an empty thought for a checkpoint that was trained to think first.
+        questions: in words, or as one fitted token each (`exporters.onepass.soft`).
     """
 
     resolution_px: int | None = None
     form: Form | None = None
     opening: str = ""
+    questions: Asked = "worded"
 
     name: ClassVar[str]
     model_types: ClassVar[tuple[str, ...]]
@@ -152,6 +157,25 @@ class Generative(ABC):
         words = [phrase(words) for question in questions for words in question.words]
         return compile_prompts(checkpoint.folder, self, words, image_text=self.image_text(rows, columns))
 
+    def bare(self, checkpoint: Checkpoint) -> Prompts:
+        """Two prompts that share just what stands before any question."""
+        rows, columns = self.grid(checkpoint)
+        return compile_prompts(checkpoint.folder, self, PROBES, image_text=self.image_text(rows, columns))
+
+    def resolutions(self, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Edges of square pictures that the graph could take, px, largest first: usual ones, the checkpoint's own and the one that is set."""
+        own, step = self.native_px(checkpoint), self.token_px(checkpoint)
+        wanted = {own, self.resolution_px or own, *(edge for edge in RESOLUTIONS_PX if edge < own)}
+        found = []
+        for edge in sorted(wanted, reverse=True):
+            if edge % step == 0:
+                try:
+                    replace(self, resolution_px=edge).check(checkpoint)
+                except ExportError:
+                    continue
+                found.append(edge)
+        return tuple(found)
+
     def inputs(self, checkpoint: Checkpoint, prompts: Prompts, parts: Parts, rows: Rows | None = None) -> Inputs:
         """The constants of the graph.
 
@@ -186,7 +210,9 @@ class Generative(ABC):
         model: Any,  # noqa: ANN401 - transformers' untyped model
         prompts: Prompts,
         form: Form | None,
+        *,
         rows: Rows | None = None,
+        soft: Tensor | None = None,
     ) -> nn.Module:
         """uint8 [1, H, W, 3] -> logits [Q, 2] of every prompt: yes, no.
 
@@ -196,6 +222,7 @@ class Generative(ABC):
             prompts: the questions as tokens.
             form: tree or prefix; None: the family's first.
             rows: reads rows of a table parameter; None: they are in the parameter itself.
+            soft: [K, D] one-token questions; they take the place of whatever the prompts do not share.
 
         Raises:
             ExportError: the family cannot take that form, or the questions part before the image ends.
@@ -208,6 +235,8 @@ class Generative(ABC):
         spec = self.pixels(checkpoint)
         parts = self.parts(model, spec)
         inputs = self.inputs(checkpoint, prompts, parts, rows)
+        if soft is not None:
+            inputs = inputs.softened(soft)
         front = Pixels(spec.mean, spec.std, parts.tower)
         return OnePass(front=front, decoder=parts.decoder, inputs=inputs, form=chosen).eval()
 
@@ -224,6 +253,7 @@ class GenerativeModel:
     family: Generative
     checkpoint: Checkpoint
     model: Any  # transformers ships no types for it
+    soft: Tensor | None = None  # [K, D] one-token questions in the order of the faults, where they were fitted
 
     def graph(self, questions: Sequence[Question], head: nn.Module | None) -> nn.Module:
         """uint8 [1, H, W, 3] -> float32 evidence [1, K]: each fault's mean margin (yes - no) over its phrasings.
@@ -237,6 +267,10 @@ class GenerativeModel:
             raise ExportError(
                 f"{self.family.name} answers questions in words; head.kind = 'fitted' needs a dual encoder."
             )
+        if self.soft is not None:
+            prompts = self.family.bare(self.checkpoint)
+            short = self.family.assemble(self.checkpoint, self.model, prompts, None, soft=self.soft)
+            return Evidence(short, [1] * len(self.soft)).eval()
         counts = [len(question.words) for question in questions]
         return Evidence(self.one_pass(self.family.compile(self.checkpoint, questions)), counts).eval()
 
@@ -252,12 +286,15 @@ class GenerativeModel:
         self, pixels: NDArray[np.float32], questions: Sequence[Question], head: nn.Module | None
     ) -> NDArray[np.float32]:
         """Evidence [N, K] by transformers' own forward pass, asked phrasing by phrasing."""
-        from exporters.onepass.reference import ask  # noqa: PLC0415 - imports torch
+        from exporters.onepass.reference import ask, ask_soft  # noqa: PLC0415 - imports torch
 
         if head is not None:
             raise ExportError(
                 f"{self.family.name} answers questions in words; head.kind = 'fitted' needs a dual encoder."
             )
+        if self.soft is not None:
+            short = ask_soft(self, pixels, self.family.bare(self.checkpoint), self.soft)
+            return (short[:, :, 0] - short[:, :, 1]).astype(np.float32)
         logits = ask(self, pixels, self.family.compile(self.checkpoint, questions))
         bounds = np.cumsum([0, *(len(question.words) for question in questions)])
         margins = logits[:, :, 0] - logits[:, :, 1]

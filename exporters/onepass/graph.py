@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -90,6 +90,18 @@ class Inputs:
                 compact._parameters = {"weight": nn.Parameter(rows(embed.weight, vocabulary), requires_grad=False)}  # noqa: SLF001 - a shallow copy's own dict
                 embedded, answers = compact(torch.arange(len(vocabulary))), rows(head, (prompts.yes, prompts.no))
         return cls(layout, vocabulary, embedded, source, positions, blocks, answers)
+
+    def softened(self, soft: Tensor) -> Inputs:
+        """The same prefix with one branch of one token for each row of `soft` [K, D], an embedding that no word has."""
+        kept = [index for index, token in enumerate(self.vocabulary) if token in set(self.layout.prefix)]
+        tokens = tuple(self.vocabulary[index] for index in kept)
+        numbers = tuple(range(max(tokens) + 1, max(tokens) + 1 + len(soft)))
+        return replace(
+            self,
+            layout=lay.Layout(self.layout.prefix, tuple((number,) for number in numbers)),
+            vocabulary=tokens + numbers,
+            rows=torch.cat([self.rows[kept], soft.detach().to(self.rows.dtype)]),
+        )
 
 
 @dataclass
@@ -240,17 +252,26 @@ class OnePass(nn.Module):
         self._mask("branch", {k: lay.suffix_mask(self.prefix, length, window=w) for k, w in windows.items()})
         self._spreading(inputs, 0)
 
+    def remember(self, frame: Tensor) -> Recording:
+        """What the prefix leaves behind for its branches to go on from."""
+        images: list[Tensor] = self.front(frame)
+        return self._recorded(torch.cat([self._get("rows"), images[0]], dim=0), [self._spread(i) for i in images[1:]])
+
     def _tree(self, table: Tensor, deep: list[Tensor]) -> Tensor:
         embeds = table.index_select(0, self._get("order")).unsqueeze(0)
         hidden = self._decode(embeds, "packed", None, deep)
         return hidden[0].index_select(0, self._get("ends"))
 
     def _prefix(self, table: Tensor, deep: list[Tensor]) -> Tensor:
-        recorded = Recording()
-        self._decode(table.index_select(0, self._get("order")).unsqueeze(0), "packed", recorded, deep)
+        recorded = self._recorded(table, deep)
         branches = self._get("rows")[self._get("branches")]
         hidden = self._decode(branches, "branch", Shared(recorded, self.questions), [])
         return hidden.flatten(0, 1).index_select(0, self._get("ends"))
+
+    def _recorded(self, table: Tensor, deep: list[Tensor]) -> Recording:
+        recorded = Recording()
+        self._decode(table.index_select(0, self._get("order")).unsqueeze(0), "packed", recorded, deep)
+        return recorded
 
     def _decode(self, hidden: Tensor, stage: str, state: Recording | Shared | None, deep: list[Tensor]) -> Tensor:
         for index, (layer, kind) in enumerate(zip(self.layers, self.kinds, strict=True)):

@@ -24,7 +24,7 @@ def estimate(family: Generative, checkpoint: Checkpoint, faults: int) -> Geometr
     spec = family.pixels(checkpoint)
     rows, columns = family.grid(checkpoint)
     patches = (spec.height // family.patch_px(checkpoint)) * (spec.width // family.patch_px(checkpoint))
-    tokens = rows * columns + FIXED_TOKENS + faults * QUESTION_TOKENS
+    tokens = rows * columns + FIXED_TOKENS + faults * (1 if family.questions == "one-token" else QUESTION_TOKENS)
     matmul = _products(tower) + _products(decoder)
     others = sum(map(math.prod, tower.values())) + sum(map(math.prod, decoder.values())) - matmul
     flop = 2.0 * patches * _products(tower) + 2.0 * tokens * _products(decoder)

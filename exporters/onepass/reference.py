@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from exporters.onepass import layout as lay
 from exporters.onepass.prompts import Prompts
 
 if TYPE_CHECKING:
@@ -28,13 +32,16 @@ def process(model: GenerativeModel, frame: NDArray[np.uint8]) -> NDArray[np.floa
     return values if model.family.batched_pixels else values[None]
 
 
-def ask(model: GenerativeModel, pixels: NDArray[np.float32], prompts: Prompts) -> NDArray[np.float32]:
+def ask(
+    model: GenerativeModel, pixels: NDArray[np.float32], prompts: Prompts, last: torch.Tensor | None = None
+) -> NDArray[np.float32]:
     """Logits [N, Q, 2] (yes, no) behind each of Q prompts for each of N pictures, one whole forward pass each.
 
     Args:
         model: the loaded checkpoint.
         pixels: what `process` gives, [N, ...].
         prompts: the questions, image tokens written out.
+        last: [Q, D] embeddings that take the place of each prompt's last token; None: its own.
     """
     spec = model.family.pixels(model.checkpoint)
     blank = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
@@ -48,17 +55,40 @@ def ask(model: GenerativeModel, pixels: NDArray[np.float32], prompts: Prompts) -
             for number, sequence in enumerate(prompts.sequences):
                 tokens = np.asarray(sequence, dtype=np.int64)[None]
                 extras = {k: torch.from_numpy(v) for k, v in model.family.reference_extras(tokens, image_token).items()}
-                output = model.model(
-                    input_ids=torch.from_numpy(tokens),
-                    attention_mask=torch.ones(tokens.shape, dtype=torch.int64),
-                    pixel_values=values,
-                    use_cache=False,
-                    logits_to_keep=1,
-                    **shapes,
-                    **extras,
-                )
+                with nullcontext() if last is None else _replaced(model.model.get_input_embeddings(), last[number]):
+                    output = model.model(
+                        input_ids=torch.from_numpy(tokens),
+                        attention_mask=torch.ones(tokens.shape, dtype=torch.int64),
+                        pixel_values=values,
+                        use_cache=False,
+                        logits_to_keep=1,
+                        **shapes,
+                        **extras,
+                    )
                 answers[index, number] = output.logits[0, -1, [prompts.yes, prompts.no]].numpy()
     return answers
+
+
+def ask_soft(
+    model: GenerativeModel, pixels: NDArray[np.float32], bare: Prompts, soft: torch.Tensor
+) -> NDArray[np.float32]:
+    """Like `ask`, with one-token questions `soft` [K, D] behind what the `bare` prompts share."""
+    prefix = lay.split(bare.sequences).prefix
+    return ask(model, pixels, replace(bare, sequences=((*prefix, bare.yes),) * len(soft)), last=soft)
+
+
+@contextmanager
+def _replaced(embed: torch.nn.Module, vector: torch.Tensor) -> Iterator[None]:
+    """While it lasts, the embedding of a prompt's last token is `vector` [D]."""
+
+    def put(_module: object, _given: object, embedded: torch.Tensor) -> torch.Tensor:
+        return torch.cat([embedded[:, :-1], vector.to(embedded.dtype).expand(len(embedded), 1, -1)], dim=1)
+
+    handle = embed.register_forward_hook(put)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _options(model: GenerativeModel) -> dict[str, Any]:

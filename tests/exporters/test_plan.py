@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from exporters import pipeline
 from exporters.device import load_device
 from exporters.families.base import Geometry
-from exporters.job import Job
+from exporters.job import Job, prepare
 from exporters.plan import MIB, Plan, latency_ms, make_plan, size_bytes
+from tests.exporters import tiny_checkpoints as tiny
 from tests.exporters.conftest import BOARD, job_for
 
 VIT_B = Geometry(matmul_parameters=85_000_000, other_parameters=1_000_000, flop=35.1e9)
@@ -46,3 +48,22 @@ def test_what_cannot_work_is_said_first(site: Path, siglip: Path) -> None:
     for words in ("above the budget", "more than half", "no site images"):
         assert words in said
     assert _plan(job, job.geometry, normal=90).warnings == ()
+
+
+def test_a_generative_checkpoint_is_offered_resolutions(tmp_path: Path) -> None:
+    """The table names every edge that the tower takes, cheaper ones faster, and marks the recipe's own; a dual encoder has no such table."""
+    (tmp_path / "smolvlm").mkdir()
+    tiny.smolvlm(tmp_path / "smolvlm")
+    recipe = 'name = "x"\ncheckpoint = "smolvlm"\ngenerative = { resolution_px = 32 }\n[[faults]]\nid = "a"\ntitle = "A"\nwords = ["a"]\n'
+    (tmp_path / "recipe.toml").write_text(recipe)
+    plan = pipeline.plan(prepare(tmp_path / "recipe.toml", BOARD))
+    assert [one.edge_px for one in plan.resolutions] == [64, 32]
+    assert [one.chosen for one in plan.resolutions] == [False, True]
+    assert plan.resolutions[0].latency_ms > plan.resolutions[1].latency_ms
+    assert any("32 (this recipe)" in line for line in plan.lines())
+
+
+def test_a_dual_encoder_is_offered_none(site: Path, siglip: Path) -> None:
+    """Its position table has one size."""
+    job = job_for(site, siglip.name)
+    assert not any("resolution_px" in line for line in pipeline.plan(job).lines())
