@@ -69,8 +69,10 @@ def _caption_claims(spec: SceneSpec, texts: tuple[str, ...]) -> frozenset[str]:
     return frozenset(claims)
 
 
-def line_sample(spec: SceneSpec, rng: np.random.Generator, split: str, size: tuple[int, int] = (640, 480)) -> Sample:
-    """A whole scene with captions. A normal caption that only denies one fault is left out: it would also fit other scenes."""
+def line_sample(
+    spec: SceneSpec, rng: np.random.Generator, split: str, size: tuple[int, int] = (640, 480), *, edge: int = IMAGE_SIZE
+) -> Sample:
+    """A whole scene with captions, kept at ``edge`` px. A normal caption that only denies one fault is left out: it would also fit other scenes."""
     scene = render(spec, *size)
     lost = hidden(scene)
     # With a covered lens "not dented" stays open, but the named camera faults are settled.
@@ -80,7 +82,7 @@ def line_sample(spec: SceneSpec, rng: np.random.Generator, split: str, size: tup
     note = {"part": spec.part, "severity": f"{spec.severity:.3f}", "faults": " ".join(sorted(spec.faults))}
     masks = {fault: mask for fault, mask in scene.masks.items() if fault not in lost}
     claims = _caption_claims(spec, texts)
-    return Sample(resized(scene.image), facts, "line", split, texts, claims, masks, note=note)
+    return Sample(resized(scene.image, edge), facts, "line", split, texts, claims, masks, note=note)
 
 
 def _window(rng: np.random.Generator, scene: Scene) -> tuple[slice, slice]:
@@ -102,7 +104,7 @@ def _window(rng: np.random.Generator, scene: Scene) -> tuple[slice, slice]:
     return slice(top, top + side), slice(left, left + side)
 
 
-def zoom_sample(spec: SceneSpec, rng: np.random.Generator, split: str) -> Sample:
+def zoom_sample(spec: SceneSpec, rng: np.random.Generator, split: str, *, edge: int = IMAGE_SIZE) -> Sample:
     """A close-up cut out of a scene; a fault of which the cut shows little is neither present nor absent."""
     scene = render(spec, 640, 480)
     window = _window(rng, scene)
@@ -121,7 +123,7 @@ def zoom_sample(spec: SceneSpec, rng: np.random.Generator, split: str) -> Sample
     facts = words.facts("zoom", frozenset(present), frozenset() if spotless else frozenset(unclear))
     facts |= {f"!{fault}" for fault in FAULTS if fault not in present | unclear}
     grey = rng.random() < 0.3
-    image = resized(np.ascontiguousarray(scene.image[window]))
+    image = resized(np.ascontiguousarray(scene.image[window]), edge)
     if grey:
         image = np.repeat(image.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
     return Sample(
@@ -135,24 +137,25 @@ def zoom_sample(spec: SceneSpec, rng: np.random.Generator, split: str) -> Sample
     )
 
 
-def ground_sample(rng: np.random.Generator, split: str) -> Sample:
+def ground_sample(rng: np.random.Generator, split: str, *, edge: int = IMAGE_SIZE) -> Sample:
     """A grey ground surface: a third flawless, else with one or two defects."""
     names = tuple(textures.DEFECTS)
     count = int(rng.choice((0, 1, 1, 2), p=(0.34, 0.3, 0.24, 0.12)))
     defects = frozenset(str(name) for name in rng.choice(names, count, replace=False))
-    texture = textures.draw(rng, defects, IMAGE_SIZE)
+    texture = textures.draw(rng, defects, edge)
     seen = frozenset(name for name in defects if texture.masks[name].sum() >= 6)
     facts = words.facts("ground", seen, defects - seen)
     return Sample(texture.image, facts, "ground", split, masks=texture.masks, turnable=True)
 
 
-def generated(kind: str, count: int, seed: int, split: str) -> Iterator[Sample]:
-    """Samples of one kind (line, zoom, ground), the same for the same seed."""
+def generated(kind: str, count: int, seed: int, split: str, edge: int = IMAGE_SIZE) -> Iterator[Sample]:
+    """Samples of one kind (line, zoom, ground), kept at ``edge`` px, the same for the same seed."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         if kind == "ground":
-            yield ground_sample(rng, split)
+            yield ground_sample(rng, split, edge=edge)
         elif kind == "zoom":
-            yield zoom_sample(training_spec(rng), rng, split)
+            yield zoom_sample(training_spec(rng), rng, split, edge=edge)
         else:
-            yield line_sample(training_spec(rng), rng, split, _SIZES[int(rng.integers(len(_SIZES)))])
+            size = _SIZES[int(rng.integers(len(_SIZES)))]
+            yield line_sample(training_spec(rng), rng, split, size, edge=edge)

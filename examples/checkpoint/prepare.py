@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 
 from examples.checkpoint import generated, real
-from examples.checkpoint.samples import Store, write_shard
+from examples.checkpoint.samples import IMAGE_SIZE, Store, write_shard
 
 SHARD_SIZE = 500
 COUNTS = {"line": 10000, "zoom": 4000, "ground": 6000}
@@ -20,14 +21,14 @@ VALIDATION_COUNTS = {"line": 500, "zoom": 250, "ground": 250}
 VALIDATION_SEED = 10_000_000
 
 
-def _generate(folder: Path, kind: str, count: int, seed: int, split: str) -> int:
+def _generate(folder: Path, *, kind: str, count: int, seed: int, split: str, edge: int) -> int:
     cv2.setNumThreads(1)
-    return write_shard(folder, generated.generated(kind, count, seed, split))
+    return write_shard(folder, generated.generated(kind, count, seed, split, edge))
 
 
-def _read(folder: Path, name: str, root: Path) -> int:
+def _read(folder: Path, name: str, root: Path, edge: int) -> int:
     cv2.setNumThreads(1)
-    return write_shard(folder, real.SETS[name](root))
+    return write_shard(folder, real.SETS[name](root, edge))
 
 
 def _run(job: tuple[Path, Callable[[Path], int]]) -> str:
@@ -43,18 +44,40 @@ def _run(job: tuple[Path, Callable[[Path], int]]) -> str:
     return f"{folder.name}: {count} samples in {time.perf_counter() - started:.0f} s"
 
 
-def jobs(work: Path, root: Path, seed: int, scale: float) -> list[tuple[Path, Callable[[Path], int]]]:
-    """What is to be made, in an order that gives an early start a mixture of all kinds."""
+def jobs(
+    work: Path,
+    root: Path,
+    seed: int,
+    scale: float,
+    *,
+    counts: Mapping[str, int] = COUNTS,
+    edges: Mapping[str, int] = MappingProxyType({}),
+) -> list[tuple[Path, Callable[[Path], int]]]:
+    """What is to be made, in an order that gives an early start a mixture of all kinds.
+
+    ``counts`` is how many of each generated kind, ``edges`` the edge in px of a kind's or set's pictures where that is not IMAGE_SIZE.
+    """
     found: list[tuple[Path, Callable[[Path], int]]] = []
     for kind, count in VALIDATION_COUNTS.items():
         job = functools.partial(
-            _generate, kind=kind, count=max(8, int(count * scale)), seed=VALIDATION_SEED + seed, split="validation"
+            _generate,
+            kind=kind,
+            count=max(8, int(count * scale)),
+            seed=VALIDATION_SEED + seed,
+            split="validation",
+            edge=edges.get(kind, IMAGE_SIZE),
         )
         found.append((work / f"validation-{kind}", job))
     if root.is_dir():
-        found += [(work / f"real-{name}", functools.partial(_read, name=name, root=root)) for name in real.SETS]
+        found += [
+            (
+                work / f"real-{name}",
+                functools.partial(_read, name=name, root=root, edge=edges.get(name, IMAGE_SIZE)),
+            )
+            for name in real.SETS
+        ]
     mixed: list[tuple[float, Path, Callable[[Path], int]]] = []
-    for offset, (kind, count) in enumerate(COUNTS.items()):
+    for offset, (kind, count) in enumerate(counts.items()):
         wanted = max(16, int(count * scale))
         for start in range(0, wanted, SHARD_SIZE):
             part = functools.partial(
@@ -63,20 +86,28 @@ def jobs(work: Path, root: Path, seed: int, scale: float) -> list[tuple[Path, Ca
                 count=min(SHARD_SIZE, wanted - start),
                 seed=seed * 1_000_003 + offset * 100_000 + start,
                 split="train",
+                edge=edges.get(kind, IMAGE_SIZE),
             )
             mixed.append((start / wanted, work / f"{kind}-{start // SHARD_SIZE:03d}", part))
     return found + [(folder, job) for _, folder, job in sorted(mixed, key=lambda entry: (entry[0], entry[1]))]
 
 
 def prepare(
-    work: Path, *, seed: int = 0, scale: float = 1.0, processes: int = 2, say: Callable[[str], None] = print
+    work: Path,
+    *,
+    seed: int = 0,
+    scale: float = 1.0,
+    processes: int = 2,
+    say: Callable[[str], None] = print,
+    counts: Mapping[str, int] = COUNTS,
+    edges: Mapping[str, int] = MappingProxyType({}),
 ) -> Store:
     """Make every missing shard below ``work`` and open them all. ``scale`` shrinks the generated part; real sets are skipped when absent."""
     work.mkdir(parents=True, exist_ok=True)
     root = real.data_root()
     if not root.is_dir():
         say(f"real sets are left out: {root} is not there; set EDGE_DATA to train on them")
-    todo = jobs(work, root, seed, scale)
+    todo = jobs(work, root, seed, scale, counts=counts, edges=edges)
     if processes <= 1:
         for job in todo:
             say(_run(job))

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from examples.checkpoint import words
-from examples.checkpoint.samples import Mask, Pixels, Sample, resized
+from examples.checkpoint.samples import IMAGE_SIZE, Mask, Pixels, Sample, resized
 
 _STEEL = {
     "finishing_roll_printing": "roll_printing",
@@ -68,7 +68,7 @@ def _facts(domain: str, concept: str) -> frozenset[str]:
     return words.facts(domain, frozenset() if concept == "normal" else frozenset({concept}))
 
 
-def steel(root: Path) -> Iterator[Sample]:
+def steel(root: Path, edge: int = IMAGE_SIZE) -> Iterator[Sample]:
     """X-SDD: one sample a picture whole and one cut; every fifth block of ten file numbers is validation."""
     for folder, concept in _STEEL.items():
         paths = sorted(
@@ -81,14 +81,18 @@ def steel(root: Path) -> Iterator[Sample]:
             image = _read(path)
             split = "validation" if int("".join(filter(str.isdigit, path.stem))) // 10 in validation else "train"
             note = {"label": concept}
-            yield Sample(resized(image), _facts("steel", concept), "steel", split, note=note)
+            yield Sample(resized(image, edge), _facts("steel", concept), "steel", split, note=note)
             if split == "train":
                 yield Sample(
-                    resized(_crop(image, Random(path.stem), 0.7)), _facts("steel", concept), "steel", split, note=note
+                    resized(_crop(image, Random(path.stem), 0.7), edge),
+                    _facts("steel", concept),
+                    "steel",
+                    split,
+                    note=note,
                 )
 
 
-def solar(root: Path) -> Iterator[Sample]:
+def solar(root: Path, edge: int = IMAGE_SIZE) -> Iterator[Sample]:
     """Thermal modules: at most a few hundred a class; every sixth block of ten ids of a class is validation."""
     base = root / "solar_thermal_modules/open"
     labels = {row["file"]: row["label"] for row in csv.DictReader(io.StringIO((base / "labels.csv").read_text()))}
@@ -108,7 +112,7 @@ def solar(root: Path) -> Iterator[Sample]:
             image = _decoded(stream.read(), member.name)
             concept = _SOLAR[label]
             yield Sample(
-                resized(image), _facts("solar", concept), "solar", split, turnable=True, note={"label": concept}
+                resized(image, edge), _facts("solar", concept), "solar", split, turnable=True, note={"label": concept}
             )
 
 
@@ -119,7 +123,7 @@ def _polygons(entries: list[dict[str, object]], shape: tuple[int, int]) -> Mask:
     return mask.astype(bool)
 
 
-def screw(root: Path) -> Iterator[Sample]:
+def screw(root: Path, edge: int = IMAGE_SIZE) -> Iterator[Sample]:
     """Ball screw patches: pitting boxes against boxes elsewhere in the same frame; the last positions are validation.
 
     The third kind of box (same place before) is left out: it drifts with time, as the set's README says.
@@ -147,13 +151,13 @@ def screw(root: Path) -> Iterator[Sample]:
             window = mask[y : y + side, x : x + side]
             if pitting != bool(window.any()):
                 continue
-            cut = resized(np.ascontiguousarray(image[y : y + side, x : x + side]))
+            cut = resized(np.ascontiguousarray(image[y : y + side, x : x + side]), edge)
             masks = {"pitting": window} if pitting else {}
             label = "pitting" if pitting else "normal"
             yield Sample(cut, _facts("screw", label), "screw", split, masks=masks, turnable=True, note={"label": label})
 
 
-def pan(root: Path) -> Iterator[Sample]:
+def pan(root: Path, edge: int = IMAGE_SIZE) -> Iterator[Sample]:
     """Metal pans with a simulated crack: seven of ten a class for training, in several cuts, the last three for validation."""
     for folder, concept in (("defective", "crack"), ("nominal", "normal")):
         for number, path in enumerate(sorted((root / "metal_pan_crack/open" / folder).glob("*.jpg"))):
@@ -162,9 +166,13 @@ def pan(root: Path) -> Iterator[Sample]:
             for turn in range(8 if split == "train" else 1):
                 part = _crop(image, Random(f"{path.stem}/{turn}"), 0.85) if turn else image
                 yield Sample(
-                    resized(np.ascontiguousarray(part)), _facts("pan", concept), "pan", split, note={"label": concept}
+                    resized(np.ascontiguousarray(part), edge),
+                    _facts("pan", concept),
+                    "pan",
+                    split,
+                    note={"label": concept},
                 )
 
 
-SETS: dict[str, Callable[[Path], Iterator[Sample]]] = {"steel": steel, "solar": solar, "screw": screw, "pan": pan}
+SETS: dict[str, Callable[..., Iterator[Sample]]] = {"steel": steel, "solar": solar, "screw": screw, "pan": pan}
 """Domain -> its samples from the data root."""

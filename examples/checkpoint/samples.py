@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Sample:
-    """A picture uint8 RGB (IMAGE_SIZE, IMAGE_SIZE, 3) and what is known about it.
+    """A square picture uint8 RGB (IMAGE_SIZE, IMAGE_SIZE, 3), or another edge within one shard, and what is known about it.
 
     ``masks`` maps a concept to bool (rows, columns) of any size; None says that nobody marked where the faults are.
     ``turnable`` pictures have no upright side and may be flipped and turned at will.
@@ -117,6 +117,10 @@ class Store:
     def images(self, rows: Iterable[Row]) -> Pixels:
         """Pictures uint8 (n, IMAGE_SIZE, IMAGE_SIZE, 3)."""
         return np.stack([self._images[row.shard][row.index] for row in rows])
+
+    def image(self, row: Row) -> Pixels:
+        """One picture uint8 (edge, edge, 3), at the size it was stored at."""
+        return np.asarray(self._images[row.shard][row.index])
 
     def coarse(self, rows: Iterable[Row]) -> Mask:
         """Which patch shows which concept, bool (n, concepts, GRID, GRID)."""
