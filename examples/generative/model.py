@@ -1,0 +1,156 @@
+"""The SmolVLM model of the checkpoint, its forward pass over many questions at once, and heads that only training needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import Idefics3Config, Idefics3ForConditionalGeneration
+
+from examples.checkpoint.samples import GRID, PATCH_SIZE
+from examples.checkpoint.words import CONCEPTS
+from examples.generative.prompts import Packed
+from examples.generative.tokens import END_ID, IMAGE_ID, PAD_ID
+from examples.line.faults import BACKGROUNDS, MATERIALS, PARTS
+from exporters.onepass.towers import grid_places
+
+WIDTH = 192
+TABLE_PX = 512
+SHUFFLE = 2
+SCENE = (
+    *CONCEPTS, *(f"part:{part}" for part in PARTS), *(f"material:{material}" for material in MATERIALS),
+    *(f"background:{background}" for background in BACKGROUNDS),
+)  # fmt: skip
+"""What the scene head tells from the last token that all questions share, so that each question finds it gathered there."""
+
+
+def config(vocabulary: int) -> Idefics3Config:
+    """The architecture: our SigLIP's tower (6 layers of width 192), and 4 Llama layers of width 192 with one key/value head."""
+    text = {
+        "model_type": "llama", "vocab_size": vocabulary, "hidden_size": WIDTH, "intermediate_size": 384, "num_hidden_layers": 4,
+        "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 64, "max_position_embeddings": 1024, "pad_token_id": PAD_ID,
+        "bos_token_id": 1, "eos_token_id": END_ID, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 6, "num_attention_heads": 3,
+        "image_size": TABLE_PX, "patch_size": PATCH_SIZE,
+    }  # fmt: skip
+    return Idefics3Config(
+        text_config=text,
+        vision_config=vision,
+        scale_factor=SHUFFLE,
+        image_token_id=IMAGE_ID,
+        tie_word_embeddings=True,
+        pad_token_id=PAD_ID,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the model says of a batch, as logits: ``answers`` (n, questions, vocabulary), ``patches`` (n, patches, concepts), ``scene`` (n, SCENE)."""
+
+    answers: Tensor
+    patches: Tensor
+    scene: Tensor
+
+
+class Trainee(nn.Module):
+    """The model to be exported (``smolvlm``), the heads that only training needs, and the small position table that the large one is drawn from.
+
+    SmolVLM reads its table of 32 x 32 places at the fraction of the picture where a patch lies. Trained row by row, places that no training
+    size hits would stay random; so a table of 12 x 12 is trained and enlarged smoothly, and every resolution finds a meaning there.
+    """
+
+    def __init__(self, model_config: Idefics3Config) -> None:
+        super().__init__()
+        self.smolvlm: Any = Idefics3ForConditionalGeneration._from_config(model_config, attn_implementation="sdpa")  # noqa: SLF001 - the way that takes an attention kernel
+        # Timed: a fused kernel's backward pass costs more than written-out attention over so few patches, and less over the packed questions.
+        self.smolvlm.model.vision_model.config._attn_implementation = "eager"  # noqa: SLF001 - there is no public setter for one half
+        self.places = nn.Parameter(torch.zeros(WIDTH, GRID, GRID))
+        self.patch_head = nn.Linear(WIDTH, len(CONCEPTS))
+        self.scene_head = nn.Linear(WIDTH, len(SCENE))
+        _initialise(self.smolvlm)
+
+    def table(self) -> Tensor:
+        """The position table (places, width), enlarged from the small one."""
+        side = TABLE_PX // PATCH_SIZE
+        grown = nn.functional.interpolate(self.places[None], size=(side, side), mode="bicubic", align_corners=False)
+        return grown[0].flatten(1).T
+
+    def forward(self, pixels: Tensor, packed: Packed) -> Said:
+        """Pictures float (n, 3, size, size) in -1..1 and the questions that all of them are asked."""
+        inner = self.smolvlm.model
+        tower, text = inner.vision_model, inner.text_model
+        grid = pixels.shape[-1] // PATCH_SIZE
+        places = grid_places(TABLE_PX // PATCH_SIZE, grid, grid)[0]
+        hidden = tower.embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2) + self.table()[places]
+        for layer in tower.encoder.layers:
+            hidden = layer(hidden, None)
+        seen = tower.post_layernorm(hidden)
+        image = inner.connector(seen)
+        words = text.embed_tokens(packed.tokens).expand(len(pixels), -1, -1)
+        first, last = packed.image
+        hidden = torch.cat([words[:, :first], image.to(words.dtype), words[:, last:]], dim=1)
+        angles = text.rotary_emb(hidden, packed.positions[None])
+        for layer in text.layers:
+            hidden = layer(
+                hidden, attention_mask=packed.mask, position_embeddings=angles, position_ids=packed.positions[None]
+            )
+        ends = text.norm(hidden[:, packed.ends])
+        shared = text.norm(hidden[:, packed.prefix - 1])
+        return Said(ends @ text.embed_tokens.weight.T, self.patch_head(seen), self.scene_head(shared))
+
+    def finish(self) -> None:
+        """Write the enlarged table into the model."""
+        with torch.no_grad():
+            self.smolvlm.model.vision_model.embeddings.position_embedding.weight.copy_(self.table())
+
+
+def _initialise(model: Any) -> None:  # noqa: ANN401 - transformers ships no types
+    """Start values of the language half for a small model from nothing; attention begins at what is alike, as in `examples.checkpoint.model`."""
+    text = model.model.text_model
+    with torch.no_grad():
+        nn.init.normal_(text.embed_tokens.weight, std=0.05)
+        nn.init.normal_(model.model.connector.modality_projection.proj.weight, std=0.5 / (WIDTH * SHUFFLE**2) ** 0.5)
+        for layer in text.layers:
+            for matrix in (
+                layer.mlp.gate_proj,
+                layer.mlp.up_proj,
+                layer.self_attn.v_proj,
+                layer.self_attn.q_proj,
+                layer.self_attn.k_proj,
+            ):
+                nn.init.normal_(matrix.weight, std=0.8 / matrix.weight.shape[1] ** 0.5)
+            for matrix in (layer.mlp.down_proj, layer.self_attn.o_proj):
+                nn.init.normal_(matrix.weight, std=0.2 / matrix.weight.shape[1] ** 0.5)
+
+
+def take_tower(trainee: Trainee, siglip: Path) -> None:
+    """Start the tower at a SigLIP checkpoint's of the same shape. Raises ValueError when a tensor has no counterpart."""
+    vision = json.loads((siglip / "config.json").read_text())["vision_config"]
+    if vision["hidden_size"] != WIDTH or vision["patch_size"] != PATCH_SIZE:
+        raise ValueError(
+            f"{siglip} has another tower: width {vision['hidden_size']}, patch {vision['patch_size']}; {WIDTH} and {PATCH_SIZE} are needed"
+        )
+    weights = {
+        name.removeprefix("vision_model."): value.float()
+        for name, value in load_file(siglip / "model.safetensors").items()
+    }
+    tower = trainee.smolvlm.model.vision_model
+    own = tower.state_dict()
+    table = "embeddings.position_embedding.weight"
+    missing = [name for name in own if name != table and name not in weights]
+    if missing:
+        raise ValueError(f"{siglip} lacks {', '.join(missing[:3])}")
+    tower.load_state_dict({name: own[name] if name == table else weights[name] for name in own})
+    side = round(weights[table].shape[0] ** 0.5)
+    grown = weights[table].T.reshape(1, WIDTH, side, side)
+    with torch.no_grad():
+        trainee.places.copy_(
+            nn.functional.interpolate(grown, size=(GRID, GRID), mode="bicubic", align_corners=False)[0]
+        )

@@ -1,0 +1,31 @@
+"""The training pictures: the same kinds and real sets as `examples.checkpoint`, kept larger, because this tower looks at several resolutions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from examples.checkpoint.prepare import prepare
+from examples.checkpoint.samples import Store
+
+EDGES = {"line": 320, "zoom": 320, "ground": 256, "screw": 256, "pan": 320}
+"""Edge in px that pictures are kept at; X-SDD (128 px) and solar modules (24x40) hold no more than the usual 192."""
+
+COUNTS = {"line": 10000, "zoom": 4500, "ground": 3000}
+
+
+def pictures(work: Path, *, seed: int = 7, scale: float = 1.0, processes: int = 1) -> Store:
+    """Make every missing shard below ``work`` and open them all. The seed is another than the SigLIP's: its tower has seen that one's scenes."""
+    return prepare(
+        work, seed=seed, scale=scale, processes=processes, counts=COUNTS, edges=EDGES, say=lambda text: print(text, flush=True)
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m examples.generative.pictures", description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--processes", type=int, default=1)
+    given = parser.parse_args()
+    os.nice(5)
+    pictures(given.work, processes=given.processes)
