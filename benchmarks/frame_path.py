@@ -19,9 +19,9 @@ import numpy as np
 from benchmarks import material, report, rig
 from benchmarks.graphs import SHAPES, vit_graph
 from edge.bundle import open_bundle
-from edge.daemon import load_engine
 from edge.preprocess import Preprocessor
 from edge.realtime import make_realtime
+from edge.watch import load_engine
 
 BARS = {"40ms": 1.15, "140ms": 1.03}
 WARM_UP = 10

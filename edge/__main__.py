@@ -32,6 +32,7 @@ CLIENT_VERBS = {  # verb: what it does, whether it is about one alarm
     "explain": ("have a standing alarm put into a sentence, and show it", True),
     "rebirth": ("have the daemon say its state, alarms and flags again", False),
     "snapshot": ("have the daemon send a camera's newest picture, if its site file allows it", False),
+    "reload": ("have the daemon read its site file again, or try another bundle", False),
     "replay": ("have the daemon say the journal's window again, as history", False),
 }
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_BUNDLE = 0, 1, 2, 3
@@ -123,6 +124,12 @@ def _add_client(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser.set_defaults(command=_command, verb=verb)
         if verb == "ack":
             parser.add_argument("--occurrence", help="occurrence id that is meant; default: the one that is shown now")
+        if verb == "reload":
+            parser.add_argument(
+                "--bundle",
+                metavar="NAME",
+                help="another bundle, until the next restart: a folder beside the site file's own",
+            )
         if verb == "snapshot":
             what = parser.add_mutually_exclusive_group(required=True)
             what.add_argument("--camera", help="whose picture")
@@ -145,7 +152,8 @@ def _run(options: argparse.Namespace) -> int:
     if site.runtime.realtime_priority > 0:
         # Threads started from here inherit this: suspended with the interpreter lock, one would hold up the inference thread.
         make_realtime(priority=max(1, site.runtime.realtime_priority - 1))
-    daemon = Daemon(site, open_bundle(site.bundle))
+    daemon = Daemon(site, open_bundle(site.bundle), reread=lambda: load_site(options.config))
+    signal.signal(signal.SIGHUP, lambda *_: daemon.hang_up())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.request_stop())
     try:
@@ -253,6 +261,7 @@ def _command(options: argparse.Namespace) -> int:
             duration_s=duration_s,
             one_shot=getattr(options, "one_shot", False),
             camera=getattr(options, "camera", None),
+            bundle=getattr(options, "bundle", None),
         )
         if reply["snapshot"] is not None:
             options.out.write_bytes(client.picture(reply["snapshot"]))

@@ -82,9 +82,29 @@ class Annunciator:
         self._sources: dict[str, Frame | None] = {}
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
         self._kpi = AlarmKpi(start_ns)
+        self._new_id = new_id
         #: Told of every new occurrence that an operator is to see: alarm id, occurrence id, monotonic ns.
         self.on_raised: Callable[[str, str, int], object] | None = None
         self._restore(restored or {}, new_id, start_ns, start_wall_ns)
+
+    def adopt(self, entries: Iterable[AlarmEntry], context: Context, now_ns: int, now_wall_ns: int) -> None:
+        """Another list of alarms from now on: what stays keeps its state, what goes is journalled and cleared from the broker."""
+        marks, before = self._first_out.to_dict(), self._alarms
+        self._entries, self._context = {entry.spec.id: entry for entry in entries}, context
+        self._alarms = {
+            name: machine.Alarm(entry.spec, self._new_id, before[name].state if name in before else None)
+            for name, entry in self._entries.items()
+        }
+        self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
+        self._first_out.restore(marks)
+        gone = [name for name in before if name not in self._entries]
+        events = [
+            self._publisher.event("system", name, "removed", now_wall_ns, detail=f"it was {before[name].state.name}")
+            for name in gone
+        ]
+        if gone:
+            self._publisher.record(now_ns, events, (), {KEPT_ALARM + name: None for name in gone})
+        self._publisher.retire(gone, self._entries)
 
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
@@ -208,6 +228,7 @@ class Annunciator:
         gone = [name for name in kept if name.startswith(KEPT_ALARM) and name[len(KEPT_ALARM) :] not in self._entries]
         if events or gone:
             self._publisher.record(start_ns, events, (), dict.fromkeys(gone))
+        self._publisher.retire((name[len(KEPT_ALARM) :] for name in gone), self._entries)
 
     def _say(self, alarm_id: str, happened: Sequence[machine.Transition], now_ns: int, now_wall_ns: int) -> None:
         """Journal what happened, say the conditions that it changed and keep the alarm's state: all of it or nothing of it."""

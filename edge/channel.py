@@ -45,6 +45,17 @@ class Channel:
         if spec.fault is not None:
             self._vision = VisionState(VisionSpec(spec.fault.threshold, spec.fault.release, spec.stale_after_ns))
 
+    def succeed(self, before: Channel) -> None:
+        """Go on from what an earlier channel of this name last saw, if both ask the same of the same camera."""
+        same = (before.spec.camera, before.spec.fault and before.spec.fault.id)
+        if (
+            self._vision is not None
+            and before._vision is not None
+            and same == (self.spec.camera, self.spec.fault and self.spec.fault.id)
+        ):
+            self._vision.succeed(before._vision)
+            self._late = before._late
+
     def see(self, score: float, received_ns: int, *, late: bool, picture: Quality = Quality.GOOD) -> None:
         """Take the score of a frame; a late one can still show a fault, but can no longer show that there is none.
 

@@ -27,6 +27,7 @@ from edge.topics import ALARM, COMMAND, EXPLAIN, HEARTBEAT, META, REPLY, SNAPSHO
 CONNECT_S = 10.0
 RETAINED_S = 3.0  # for the broker to hand over what it keeps
 ANSWER_S = 10.0
+RELOAD_S = 180.0  # a large bundle is read and proven beside the frames of the running one
 HEARTBEAT_S = 35.0
 EXPLANATION_S = 60.0  # it is made in time left over; the daemon's own patience is 20 s unless its site says otherwise
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -119,6 +120,7 @@ class Client:
         duration_s: float | None = None,
         one_shot: bool = False,
         camera: str | None = None,
+        bundle: str | None = None,
     ) -> dict[str, Any]:
         """Send one request and wait for its answer; acknowledging without an occurrence means the one that the broker shows now.
 
@@ -139,10 +141,12 @@ class Client:
             duration_s=duration_s,
             one_shot=one_shot,
             camera=camera,
+            bundle=bundle,
         )
         self._connection.publish(COMMAND.outgoing(self._prefix, request, verb.value))
-        if not self._wait(lambda: request.request_id in self._replies or self._refused(), ANSWER_S):
-            raise EdgeError(f"no answer in {ANSWER_S:.0f} s; the request may still be carried out: look at `alarms`")
+        patience_s = RELOAD_S if verb is Verb.RELOAD else ANSWER_S
+        if not self._wait(lambda: request.request_id in self._replies or self._refused(), patience_s):
+            raise EdgeError(f"no answer in {patience_s:.0f} s; the request may still be carried out: look at `alarms`")
         if request.request_id not in self._replies:
             raise EdgeError(
                 "the broker's access rules do not let us send commands: use an account that may (--username)"
@@ -206,10 +210,12 @@ class Client:
     def _heard(self, incoming: Incoming) -> None:
         kind, _, name = incoming.topic.removeprefix(f"{self._prefix}/").partition("/")
         picture = kind == "snapshot"
-        document = {} if picture else json.loads(incoming.payload)
+        document = {} if picture or not incoming.payload else json.loads(incoming.payload)
         with self._changed:
             if picture:
                 self._pictures[hashlib.sha256(incoming.payload).hexdigest()] = incoming.payload
+            elif not incoming.payload:  # clears what was retained: the node no longer has it
+                self._alarms.pop(name, None)
             elif kind == "alarm":
                 self._alarms[name] = document
             elif kind == "explain":
@@ -278,7 +284,8 @@ def outcome_line(verb: Verb, reply: Mapping[str, Any]) -> str:
         about = f", occurrence {picture['occurrence_id']}" if picture["occurrence_id"] else ""
         return f"snapshot: frame {picture['frame_seq']} of {picture['camera']}, received {picture['received']}, {picture['size_bytes']} bytes{about}"
     if reply["ok"]:
-        return f"{verb.value}: done" + (f", now {reply['state']}" if reply["state"] else "")
+        told = f": {reply['detail']}" if verb is Verb.RELOAD else ""
+        return f"{verb.value}: done" + (f", now {reply['state']}" if reply["state"] else told)
     return f"{verb.value}: refused, {reply['code']}: {reply['detail']}"
 
 

@@ -37,9 +37,10 @@ class Verb(StrEnum):
     REPLAY = "replay"
     EXPLAIN = "explain"
     SNAPSHOT = "snapshot"
+    RELOAD = "reload"
 
 
-NODE_VERBS = frozenset({Verb.REBIRTH, Verb.REPLAY, Verb.SNAPSHOT})  # these need no alarm_id
+NODE_VERBS = frozenset({Verb.REBIRTH, Verb.REPLAY, Verb.SNAPSHOT, Verb.RELOAD})  # these need no alarm_id
 
 
 @dataclass(frozen=True, slots=True)

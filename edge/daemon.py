@@ -10,41 +10,35 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from importlib import metadata
 
 from edge.alarm.machine import ulid
-from edge.annunciator import Annunciator, Context
-from edge.board import check_board, machine_facts
+from edge.annunciator import Annunciator
 from edge.bundle import Bundle
-from edge.channel import Channel, resolve_channels, resolve_rules
 from edge.clock import Clock
+from edge.command import CommandDesk
 from edge.envelope import Incoming, Subscription
 from edge.errors import EdgeError
-from edge.explaining import Parts, make_explainer
 from edge.frame import Drop
 from edge.health import Health
-from edge.infer import Engine, ProofResult, prove
+from edge.infer import ProofResult
 from edge.journal import Journal
-from edge.lens import Lens
-from edge.messages import Asset, ModelInfo
+from edge.messages import Reply
 from edge.mqtt import Connection
-from edge.path import FramePath
-from edge.preprocess import Limits, Preprocessor
-from edge.publish import Policy, Publisher, state_message
+from edge.publish import Publisher, state_message
 from edge.realtime import Grant, make_realtime, trim_memory
-from edge.report import Reporter, offline_state
+from edge.reload import Order, Reloader, Result, Trial
+from edge.report import offline_state
 from edge.session import Brake
-from edge.settings import PublishSettings, Site
+from edge.settings import Site
 from edge.slot import Slots
-from edge.snapshot import Snapshots
 from edge.source import Source
-from edge.sparkplug.setup import sparkplug_session
-from edge.standing import site_alarms
+from edge.sparkplug.setup import sparkplug_catalogue, sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
+from edge.watch import House, Memory, Proven, make_plan, make_worker, prove_plan, publish_policy, remember
 from edge.worker import Inbox, Worker
 
-NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 STUCK_NS = 5 * NS_PER_S  # an inference thread that did not turn for so long hangs
 STOP_TIMEOUT_S = 2.0
@@ -60,15 +54,17 @@ class Daemon:
         site: settings.
         bundle: opened, so its files are intact.
         clock: the two clocks.
+        reread: reads the site file again, for a reload; None: there is none.
 
     Raises:
         ConfigError: site and bundle do not fit together.
         WrongBoard: the bundle was made for other hardware.
     """
 
-    def __init__(self, site: Site, bundle: Bundle, clock: Clock | None = None) -> None:
-        self._site = site
-        self._bundle = bundle
+    def __init__(
+        self, site: Site, bundle: Bundle, clock: Clock | None = None, reread: Callable[[], Site] | None = None
+    ) -> None:
+        self._plan = make_plan(site, bundle)
         self._clock = clock or Clock()
         self._started_ns = self._clock.monotonic_ns()
         self._session = ulid(self._clock.wall_ns(), secrets.randbits(80))
@@ -81,18 +77,12 @@ class Daemon:
         self.proof: ProofResult | None = None
         self.grant = Grant("ordinary", 0, "not asked for")
 
-        refuse_other_board(site, bundle)
-        self._specs = resolve_channels(site, bundle.manifest)
-        self._budgets_ms = camera_budgets_ms(site, bundle)
-        self._source = Source(site, self._budgets_ms)
+        self._wire = threading.Lock()  # held while a message is taken in, and while a reload exchanges what takes it
+        self._source = Source(site, self._plan.budgets_ms)
         self._slots = Slots([camera.id for camera in site.cameras])
-        self._brake = Brake(lambda: self._slots.waiting() > 0)
+        self._brake = Brake(lambda: False)
         self._inbox = Inbox()
-        self._health = Health(
-            {camera: round(budget * NS_PER_MS) for camera, budget in self._budgets_ms.items()},
-            [sensor.id for sensor in site.sensors],
-            self._started_ns,
-        )
+        self._health = Health(self._plan.budgets_ns, [sensor.id for sensor in site.sensors], self._started_ns)
         self._ingest, self._outlet = self._connections()
         self._journal = Journal(
             site.node.state_dir,
@@ -101,11 +91,10 @@ class Daemon:
             monotonic_ns=self._clock.monotonic_ns,
             wall_ns=self._clock.wall_ns,
         )
-        model = ModelInfo(name=bundle.manifest.name, version=bundle.manifest.version, sha256=bundle.sha256)
         self._sparkplug = sparkplug_session(
             site,
-            self._specs,
-            model=model,
+            self._plan.channels,
+            model=self._plan.model,
             version=self._version,
             run_id=self._session,
             put_command=self._put_command,
@@ -122,9 +111,9 @@ class Daemon:
             tap=None if self._sparkplug is None else self._sparkplug.hear,
         )
         self._annunciator = Annunciator(
-            site_alarms(site, self._specs),
+            self._plan.alarms,
             self._publisher,
-            Context(model.name, model.sha256, Asset(path=site.node.asset_path, rds_pp=site.node.rds_pp)),
+            self._plan.context,
             new_id=lambda wall_ns: ulid(wall_ns, secrets.randbits(80)),
             start_ns=self._started_ns,
             start_wall_ns=self._clock.wall_ns(),
@@ -134,7 +123,11 @@ class Daemon:
         if self._sparkplug is not None:
             for alarm in self._annunciator.conditions(self._clock.wall_ns()):
                 self._sparkplug.hear(alarm)
-        self._model = model
+        self._reloader = Reloader(reread, self._slots.wake, site.runtime.realtime_priority)
+        self._hung_up = False
+        self._trial: Trial | None = None  # from here on the inference thread's own
+        self._desk = CommandDesk(site.commands.refused)
+        self._live: tuple[Proven, Memory] | None = None
         self._thread = threading.Thread(target=self._infer, name="inference", daemon=True)
 
     # --- life ----------------------------------------------------------------------------------------------------------------------
@@ -178,6 +171,10 @@ class Daemon:
         """End `wait`; safe in a signal handler."""
         self._stop.set()
 
+    def hang_up(self) -> None:
+        """Ask for a reload, as SIGHUP does; safe in a signal handler."""
+        self._hung_up = True
+
     def stop(self) -> None:
         """Drain: no more frames, then the last words, then goodbye."""
         notify("STOPPING=1")
@@ -191,14 +188,15 @@ class Daemon:
         self._note("stopped")
         self._journal.settle()
         self._outlet.stop(
-            [state_message(self._site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
+            [state_message(self._plan.site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
             STOP_TIMEOUT_S,
         )
         self._journal.stop()
 
-    def _note(self, what: str) -> None:
+    def _note(self, what: str, detail: str = "") -> None:
         """Journal what the daemon itself does."""
-        event = self._publisher.event("system", "daemon", what, self._clock.wall_ns(), detail=self._version)
+        told = detail[:300] or self._version
+        event = self._publisher.event("system", "daemon", what, self._clock.wall_ns(), detail=told)
         self._publisher.record(self._clock.monotonic_ns(), [event])
 
     def alive(self) -> bool:
@@ -209,11 +207,11 @@ class Daemon:
 
     def summary(self) -> str:
         """One line for the log: what is watched, and what the proof said here."""
-        proof = self.proof
+        proof, plan = self.proof, self._plan
         speed = f", picture to scores p50 {proof.frame_p50_ms:.1f} ms of {proof.budget_ms:g} ms" if proof else ""
         return (
-            f"{self._model.name} version {self._model.version}, {len(self._site.cameras)} cameras, {len(self._site.sensors)} sensors, "
-            f"{len(self._specs)} faults{speed}, inference thread {self.grant.policy} {self.grant.priority}"
+            f"{plan.model.name} version {plan.model.version}, {len(plan.site.cameras)} cameras, {len(plan.site.sensors)} sensors, "
+            f"{len(plan.channels)} faults{speed}, inference thread {self.grant.policy} {self.grant.priority}"
         )
 
     @property
@@ -224,16 +222,16 @@ class Daemon:
     # --- the network threads: hand over, never work -----------------------------------------------------------------------------------
 
     def _connections(self) -> tuple[Connection, Connection]:
-        node, prefix = self._site.node.id, self._site.prefix()
+        site, prefix = self._plan.site, self._plan.site.prefix()
         ingest = Connection(
-            self._site.broker,
-            client_id=f"{node}-in",
+            site.broker,
+            client_id=f"{site.node.id}-in",
             subscriptions=self._source.subscriptions(),
             on_message=self._arrived,
         )
         outlet = Connection(
-            self._site.broker,
-            client_id=node,
+            site.broker,
+            client_id=site.node.id,
             subscriptions=[Subscription(f"{prefix}/cmd/+", 1, no_retained=True)],
             on_message=self._commanded,
             session_expiry_s=SESSION_EXPIRY_S,
@@ -246,6 +244,10 @@ class Daemon:
         return ingest, outlet
 
     def _arrived(self, incoming: Incoming) -> None:
+        with self._wire:
+            self._take_in(incoming)
+
+    def _take_in(self, incoming: Incoming) -> None:
         accepted = self._source.accept(incoming)
         for frame in accepted.frames:
             self._health.frame_received(frame.camera, frame.received_ns)
@@ -263,7 +265,7 @@ class Daemon:
             self._log_first(rejection.camera or rejection.sensor or "somebody", rejection.reason, rejection.detail)
 
     def _commanded(self, incoming: Incoming) -> None:
-        if not incoming.topic.startswith(f"{self._site.prefix()}/cmd/"):
+        if not incoming.topic.startswith(f"{self._plan.site.prefix()}/cmd/"):
             return  # a session that the broker kept may hold subscriptions of an earlier site file
         self._put_command(incoming)
 
@@ -296,6 +298,7 @@ class Daemon:
             while not self._stop.is_set():
                 frame = self._slots.take(worker.wait_s())
                 worker.turn(frame)
+                worker = self._renew(worker)
                 self._turned_ns = self._clock.monotonic_ns()
         except BaseException as error:  # noqa: BLE001 - whatever ends this thread must reach the main one
             self._failure = error
@@ -303,108 +306,121 @@ class Daemon:
 
     def _prepare(self) -> Worker:
         """Load and prove the bundle on this thread, so that ONNX Runtime's own threads inherit its scheduling."""
-        priority = self._site.runtime.realtime_priority
+        priority = self._plan.site.runtime.realtime_priority
         if priority > 0:
             self.grant = make_realtime(priority=priority)
-        engine = load_engine(self._bundle, self._site.runtime.intra_op_threads)
-        preprocessors = {
-            camera.id: Preprocessor(self._bundle.manifest.input, Limits(camera.max_bytes, camera.max_pixels))
-            for camera in self._site.cameras
-        }
-        prover = next(iter(preprocessors.values()), Preprocessor(self._bundle.manifest.input))
-        budget_ms = min(self._budgets_ms.values(), default=self._bundle.manifest.target.budget_ms)
-        self.proof = prove(engine, self._bundle, prover, budget_ms, self._clock.monotonic_ns)
-        trim_memory()  # loading a graph leaves most of its size behind as freed memory: 269 -> 211 MB for 87 MB of weights
-        rules = resolve_rules(self._site)
-        channels = [Channel(spec, rules) for spec in self._specs]
-        lenses = {
-            camera.id: Lens(camera.picture, round(camera.stale_after_ms * NS_PER_MS)) for camera in self._site.cameras
-        }
-        snapshots = Snapshots(self._site, self._outlet.publish)
-        path = FramePath(
-            preprocessors=preprocessors,
-            lenses=lenses,
-            engine=engine,
-            channels=by_camera(self._site, channels),
-            publisher=self._publisher,
-            health=self._health,
-            on_picture=snapshots.seen,
-            monotonic_ns=self._clock.monotonic_ns,
-            wall_ns=self._clock.wall_ns,
-        )
-        parts = Parts(
-            self._site, self._bundle, channels, engine, preprocessors,
-            self._annunciator, self._publisher, self._health, self._clock,
-        )  # fmt: skip
-        return Worker(
-            site=self._site,
+        proven = prove_plan(self._plan, self._clock.monotonic_ns)
+        return self._go_live(proven, remember(self._plan))
+
+    def _go_live(self, proven: Proven, memory: Memory) -> Worker:
+        self._plan, self.proof, self._live = proven.plan, proven.proof, (proven, memory)
+        self._brake = proven.brake
+        self._brake.frame_waits = lambda: self._slots.waiting() > 0
+        return make_worker(proven, memory, self._house())
+
+    def _house(self) -> House:
+        return House(
             clock=self._clock,
-            path=path,
-            channels=channels,
-            rules=rules,
+            session=self._session,
+            version=self._version,
+            started_ns=self._started_ns,
+            realtime=f"{self.grant.policy}:{self.grant.priority}",
             annunciator=self._annunciator,
             publisher=self._publisher,
             journal=self._journal,
             health=self._health,
-            reporter=self._reporter(),
             inbox=self._inbox,
-            lenses=lenses,
-            explainer=make_explainer(parts, self._brake, self.proof.infer_p99_ms),
-            snapshots=snapshots,
-        )
-
-    def _reporter(self) -> Reporter:
-        return Reporter(
-            session=self._session,
-            version=self._version,
-            model=self._model,
-            channels=self._specs,
-            annunciator=self._annunciator,
-            health=self._health,
-            publisher=self._publisher,
-            heartbeat_ns=round(self._site.publish.heartbeat_s * NS_PER_S),
-            start_ns=self._started_ns,
+            desk=self._desk,
+            send=self._outlet.publish,
             link=self._outlet.stats,
-            journal=self._journal.stats,
-            realtime=f"{self.grant.policy}:{self.grant.priority}",
+            reload=lambda request, incoming: self._reloader.ask(Order(request, incoming), self._plan),
         )
 
+    # --- reload: between two frames ----------------------------------------------------------------------------------------------------
 
-def refuse_other_board(site: Site, bundle: Bundle) -> None:
-    """Raise WrongBoard if the bundle was made for other hardware, unless the site allows that."""
-    if not site.runtime.allow_other_board:
-        facts = machine_facts()
-        check_board(bundle.manifest.target, arch=facts.arch, cpu_flags=facts.cpu_flags, memory_mib=facts.memory_mib)
+    def _renew(self, worker: Worker) -> Worker:
+        """Begin the reload that a signal asked for, exchange what is proven, judge what is on trial; mostly there is nothing to do."""
+        if self._hung_up:
+            self._hung_up = False
+            refusal = self._reloader.ask(Order(), self._plan)
+            if refusal is not None:
+                self._note("reload refused", refusal)
+        result = self._reloader.take()
+        if result is not None:
+            return self._finish(result, worker)
+        if self._trial is not None:
+            return self._judge(self._trial, worker)
+        return worker
+
+    def _finish(self, result: Result, worker: Worker) -> Worker:
+        """Exchange the two, or say why not."""
+        proven = result.proven
+        if proven is None:
+            _log.warning("reload refused: %s", result.problem)
+            self._note("reload refused", result.problem)
+        else:
+            former, tally = self._live, self._health.tally()
+            worker = self._exchange(proven)
+            assert former is not None  # noqa: S101 - narrows the type; something ran
+            self._trial = Trial(former, tally, self._clock.monotonic_ns())
+            _log.info("reloaded: %s", self.summary())
+            self._note("reloaded", f"{proven.plan.model.name} version {proven.plan.model.version}, on trial")
+        order = result.order
+        if order.request is not None and order.incoming is not None:
+            reply = Reply(
+                request_id=order.request.command.request_id,
+                ok=proven is not None,
+                code="ok" if proven is not None else "not_allowed",
+                detail=result.problem if proven is None else f"{self.summary()}; on trial",
+            )
+            worker.answer(order.request, reply, order.incoming)
+        return worker
+
+    def _judge(self, trial: Trial, worker: Worker) -> Worker:
+        verdict, told = trial.judge(self._health.tally(), self._clock.monotonic_ns())
+        if verdict == "running":
+            return worker
+        gone = [trial.former]
+        if verdict == "failed":
+            assert self._live is not None  # noqa: S101 - narrows the type; something runs
+            gone = [self._live]
+            worker = self._exchange(trial.former[0])
+            _log.error("reload taken back, %s version %d runs again: %s", *self._named(), told)
+        self._note("reload kept" if verdict == "passed" else "reload taken back", told)
+        self._trial = None
+        threading.Thread(target=_let_go, args=(gone,), name="let-go", daemon=True).start()
+        return worker
+
+    def _exchange(self, proven: Proven) -> Worker:
+        """Put a proven plan in the place of the one that runs: alarms keep their states, frames that wait stay, everything is said anew."""
+        assert self._live is not None  # noqa: S101 - narrows the type; something ran
+        plan, memory = proven.plan, remember(proven.plan, self._live[1])
+        now_ns, now_wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        with self._wire:
+            source = Source(plan.site, plan.budgets_ms)
+            source.succeed(self._source)
+            moved = source.subscriptions() != self._source.subscriptions()
+            self._slots.expect(plan.budgets_ms)
+            self._health.expect(plan.budgets_ns, [sensor.id for sensor in plan.site.sensors], now_ns)
+            self._source = source
+        if moved:
+            self._ingest.resubscribe(source.subscriptions())
+        self._desk.refused = plan.site.commands.refused
+        self._publisher.change(publish_policy(plan.site.publish), [channel.id for channel in plan.channels])
+        self._annunciator.adopt(plan.alarms, plan.context, now_ns, now_wall_ns)
+        if self._sparkplug is not None:
+            self._sparkplug.hear(sparkplug_catalogue(plan.site, plan.channels, plan.model, self._version))
+        self._inbox.reconnected = True  # so that state, meta, alarms and flags are said anew in the next turn
+        return self._go_live(proven, memory)
+
+    def _named(self) -> tuple[str, int]:
+        return self._plan.model.name, self._plan.model.version
 
 
-def load_engine(bundle: Bundle, intra_op_threads: int | None = None) -> Engine:
-    """The bundle's graph, ready to run, with its own thread count or another."""
-    execution = bundle.manifest.execution
-    if intra_op_threads is not None:
-        execution = execution.model_copy(update={"intra_op_threads": intra_op_threads})
-    return Engine.load(
-        bundle.graph, execution, input_name=bundle.manifest.input.name, output_name=bundle.manifest.output
-    )
-
-
-def camera_budgets_ms(site: Site, bundle: Bundle) -> dict[str, float]:
-    """The budget of each camera: its own, or the bundle's."""
-    return {camera.id: camera.budget_ms or bundle.manifest.target.budget_ms for camera in site.cameras}
-
-
-def publish_policy(settings: PublishSettings) -> Policy:
-    """Settings in the publisher's own terms."""
-    return Policy(
-        every_frame=settings.flags == "frame",
-        flag_repeat_ns=round(settings.flag_repeat_s * NS_PER_S),
-        value_min_interval_ns=round(settings.value_min_interval_ms * NS_PER_MS),
-        value_deadband=settings.value_deadband,
-    )
-
-
-def by_camera(site: Site, channels: Sequence[Channel]) -> Mapping[str, Sequence[Channel]]:
-    """The channels that look at each camera's frames."""
-    return {camera.id: [channel for channel in channels if channel.spec.camera == camera.id] for camera in site.cameras}
+def _let_go(gone: list[tuple[Proven, Memory]]) -> None:
+    """Give back what a bundle took, on a thread that nobody waits for."""
+    gone.clear()
+    trim_memory()
 
 
 def package_version() -> str:

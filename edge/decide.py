@@ -101,6 +101,10 @@ class VisionState:
         self._evidence = Evidence(verdict, min(max(score, 0.0), 1.0), quality)
         return self._evidence
 
+    def succeed(self, before: VisionState) -> None:
+        """Go on from what an earlier state last saw."""
+        self._seen_ns, self._faulty, self._evidence = before._seen_ns, before._faulty, before._evidence
+
     def evidence(self, now_ns: int) -> Evidence:
         """What the camera says at ``now_ns``: unknown before its first frame and when its newest is too old."""
         if self._seen_ns is not None and now_ns - self._seen_ns > self.spec.stale_after_ns:

@@ -45,22 +45,38 @@ class Parts:
     clock: Clock
 
 
-def make_explainer(parts: Parts, brake: Brake, run_ms: float) -> Explainer | None:
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What a bundle that speaks needs, loaded and tried: None if it does not work here; and how long steps took, ns."""
+
+    speech: Speech | None
+    took_ns: Mapping[str, int]
+
+
+def load_voice(site: Site, bundle: Bundle, brake: Brake, now: Callable[[], int]) -> Voice | None:
+    """The graphs that speak; None where there are none, or the site wants no explanations."""
+    if not site.explain.enabled or bundle.manifest.speech is None:
+        return None
+    took_ns: dict[str, int] = {}
+    return Voice(load_speech(bundle, bundle.manifest.speech, brake, took_ns, now), took_ns)
+
+
+def make_explainer(parts: Parts, brake: Brake, run_ms: float, voice: Voice | None = None) -> Explainer | None:
     """The stage, listening to the annunciator; None where the site wants none.
 
     Args:
         parts: the daemon's.
         brake: pulled when a frame arrives.
         run_ms: how long one run of the bundle's graph takes here.
+        voice: for a bundle that speaks.
     """
     if not parts.site.explain.enabled:
         return None
     manifest = parts.bundle.manifest
     took_ns = {"cover": round(run_ms * NS_PER_MS)}
-    speech = None
-    if manifest.speech is not None:
-        speech = load_speech(parts.bundle, manifest.speech, brake, took_ns, parts.clock.monotonic_ns)
-        if speech is None:
+    if voice is not None:
+        took_ns |= voice.took_ns
+        if voice.speech is None:
             parts.health.explained("unavailable")
     by_id = {channel.spec.id: channel for channel in parts.channels}
     explainer = Explainer(
@@ -69,7 +85,7 @@ def make_explainer(parts: Parts, brake: Brake, run_ms: float) -> Explainer | Non
         rules=lambda fault_id, now_ns: by_id[fault_id].rules(now_ns),
         newest=lambda alarm_id: parts.annunciator.occurrence(alarm_id)[0],
         engine=parts.engine,
-        speech=speech,
+        speech=None if voice is None else voice.speech,
         preprocessors=parts.preprocessors,
         brake=brake,
         tell=parts.publisher.explanation,

@@ -56,6 +56,19 @@ class Ages:
     in_budget: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Frames of all cameras: judged in time, late (judged or dropped), and without scores because the graph failed."""
+
+    in_time: int
+    late: int
+    failed: int
+
+    def since(self, before: Tally) -> Tally:
+        """What came after an earlier one."""
+        return Tally(self.in_time - before.in_time, self.late - before.late, self.failed - before.failed)
+
+
 @dataclass(slots=True)
 class _Camera:
     budget_ns: int
@@ -106,6 +119,23 @@ class Health:
         self._rejected: Counter[str] = Counter()
         self._explained: Counter[str] = Counter()
 
+    def expect(self, budgets_ns: dict[str, int], sensors: list[str], now_ns: int) -> None:
+        """Other cameras, budgets and sensors from now on; what stays keeps its counters."""
+        with self._lock:
+            fresh = {camera: _Camera(ns, counted_ns=now_ns, reported_ns=now_ns) for camera, ns in budgets_ns.items()}
+            self._cameras = {camera: self._cameras.get(camera, entry) for camera, entry in fresh.items()}
+            for camera, budget_ns in budgets_ns.items():
+                self._cameras[camera].budget_ns = budget_ns
+            self._sensors = {sensor: self._sensors.get(sensor) or _Sensor() for sensor in sensors}
+
+    def tally(self) -> Tally:
+        """Frames so far that were judged in time, and that could not be for want of time or of scores."""
+        with self._lock:
+            cameras = self._cameras.values()
+            late = sum(entry.misses + entry.dropped[Drop.LATE.value] for entry in cameras)
+            failed = sum(entry.rejected["inference_failed"] for entry in cameras)
+            return Tally(sum(entry.verdicts - entry.misses for entry in cameras), late, failed)
+
     def frame_received(self, camera: str, now_ns: int) -> None:
         """A frame arrived whole, whatever becomes of it."""
         with self._lock:
@@ -152,7 +182,8 @@ class Health:
     def flag_acknowledged(self, camera: str, duration_ns: int) -> None:
         """The broker confirmed a flag so long after its frame was received."""
         with self._lock:
-            self._cameras[camera].acknowledged.add(duration_ns)
+            if camera in self._cameras:  # else a reload took it away meanwhile
+                self._cameras[camera].acknowledged.add(duration_ns)
 
     def reading_received(self, sensor: str, now_ns: int) -> None:
         """A sensor value was accepted."""

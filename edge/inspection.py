@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 from edge.board import check_board, machine_facts
 from edge.bundle import Bundle
 from edge.channel import resolve_channels
-from edge.daemon import camera_budgets_ms, load_engine
 from edge.errors import ConfigError
 from edge.health import percentile
 from edge.infer import ProofResult, prove
@@ -21,6 +20,7 @@ from edge.realtime import make_realtime
 from edge.report import rss_mib
 from edge.settings import Site
 from edge.standing import site_alarms
+from edge.watch import camera_budgets_ms, load_engine
 
 WARM_UP_RUNS = 10
 

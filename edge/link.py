@@ -48,13 +48,15 @@ class Limits:
 class LinkEvents:
     """Who is told what; called on the thread that turns the link, and none of them may raise.
 
-    ``acknowledged`` gets paho's message number and the refusal's text or None; ``subscribed`` the refused filters.
+    ``acknowledged`` gets paho's message number and the refusal's text or None; ``subscribed`` the refused filters,
+    and ``resubscribed`` those of a later change.
     """
 
     connected: Callable[[Limits], None]
     subscribed: Callable[[Sequence[str]], None]
     message: Callable[[Callable[[], Incoming]], None]
     acknowledged: Callable[[int, str | None], None]
+    resubscribed: Callable[[Sequence[str]], None] = lambda _refused: None
 
 
 class LinkBrokenError(Exception):
@@ -106,6 +108,7 @@ class Link:
         self._probe = probe
         self._session_expiry_s = session_expiry_s
         self._subscriptions = subscriptions
+        self._changes: Sequence[Subscription] | None = None  # the newest change since the connection was made
         self._wake_fd = wake_fd
         self._events = events
         self._monotonic_ns = monotonic_ns
@@ -268,23 +271,40 @@ class Link:
             remembered=flags.session_present,
         )
         self._events.connected(limits)
-        if not self._subscriptions:
+        if self._subscriptions:
+            self._subscribe(self._subscriptions)
+        else:
             self._events.subscribed(())
-        elif self._five:
+
+    def _subscribe(self, wanted: Sequence[Subscription]) -> None:
+        if self._five:
             options = [
                 (item.topic, SubscribeOptions(qos=item.qos, retainHandling=2 if item.no_retained else 0))
-                for item in self._subscriptions
+                for item in wanted
             ]
-            client.subscribe(options)
+            self._client.subscribe(options)
         else:
-            client.subscribe([(item.topic, item.qos) for item in self._subscriptions])
+            self._client.subscribe([(item.topic, item.qos) for item in wanted])
+
+    def resubscribe(self, wanted: Sequence[Subscription]) -> None:
+        """Ask for these topics instead; those that stay are not interrupted."""
+        gone = [item.topic for item in self._subscriptions if item not in wanted]
+        fresh = [item for item in wanted if item not in self._subscriptions]
+        self._subscriptions, self._changes = wanted, fresh
+        if gone:
+            self._client.unsubscribe(gone)
+        if fresh:
+            self._subscribe(fresh)
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         del client, userdata, mid, properties
-        answers = zip(self._subscriptions, reasons, strict=False)
-        self._events.subscribed([f"{item.topic} ({reason})" for item, reason in answers if reason.is_failure])
+        asked = self._subscriptions if self._changes is None else self._changes
+        refused = [
+            f"{item.topic} ({reason})" for item, reason in zip(asked, reasons, strict=False) if reason.is_failure
+        ]
+        (self._events.subscribed if self._changes is None else self._events.resubscribed)(refused)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         del userdata

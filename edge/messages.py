@@ -373,6 +373,11 @@ class Command(Message):
     duration_s: float | None = Field(default=None, gt=0)
     one_shot: bool = False
     camera: str | None = Field(default=None, max_length=128, description="snapshot: whose picture")
+    bundle: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="reload: another bundle, by the name of its folder beside the one that the site file names",
+    )
 
 
 Code = Literal["ok", "stale_occurrence", "not_allowed", "expired", "bad_request", "duplicate", "busy", "unknown_alarm"]

@@ -107,6 +107,8 @@ class Connection:
         self._versions = _VERSIONS[settings.protocol]  # from here on the network thread's own
         self._version = self._versions[0]
         self._proved_5 = settings.protocol == "5"  # auto asks first, see Link
+        self._asked = self._subscriptions  # by the link that lives
+        self._heard: tuple[Subscription, ...] | None = None  # what that link hears; None: not answered yet
         self._leaving = False
         self._raised: set[tuple[str, type[Exception]]] = set()
 
@@ -146,6 +148,12 @@ class Connection:
             serial = self._accept(message, backlog=MAX_BACKLOG)
             self._wake()
             return serial
+
+    def resubscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Hear other topics from now on; those that stay are not interrupted. Any thread."""
+        with self._lock:
+            self._subscriptions = tuple(subscriptions)
+            self._wake()
 
     @property
     def connected(self) -> bool:
@@ -247,6 +255,7 @@ class Connection:
             while link.open:
                 self._ticked_ns = self._monotonic_ns()
                 link.turn()
+                self._follow(link)
                 self._send_queued(link)
                 if self._stopping.is_set():
                     self._wind_up(link)
@@ -266,14 +275,21 @@ class Connection:
             link.close()
         return link, reason
 
+    def _follow(self, link: Link) -> None:
+        """Ask for other topics, once the first ones are answered."""
+        if self._heard is not None and self._heard is not self._subscriptions:
+            self._heard = self._subscriptions
+            link.resubscribe(self._heard)
+
     def _fresh_link(self) -> Link:
+        self._heard, self._asked = None, self._subscriptions
         return Link(
             self._settings,
             version=self._version,
             probe=self._version == "5" and not self._proved_5,
             client_id=self._client_id,
             session_expiry_s=self._session_expiry_s,
-            subscriptions=self._subscriptions,
+            subscriptions=self._asked,
             will=self._will,
             wake_fd=self._wake_fd,
             events=LinkEvents(
@@ -281,6 +297,7 @@ class Connection:
                 subscribed=self._subscribed,
                 message=self._received,
                 acknowledged=self._acknowledged,
+                resubscribed=self._note_refused,
             ),
             monotonic_ns=self._monotonic_ns,
             wall_ns=self._wall_ns,
@@ -315,11 +332,15 @@ class Connection:
         where = f"{self._settings.host}:{self._settings.port}"
         _log.info("mqtt %s: connected to %s, MQTT %s", self._client_id, where, self._version)
 
-    def _subscribed(self, refused: Sequence[str]) -> None:
+    def _note_refused(self, refused: Sequence[str]) -> None:
         if refused:
             with self._lock:
                 self._refused = "the broker refused the subscription to " + ", ".join(refused)
             _log.error("mqtt %s: %s: check the broker's access rules", self._client_id, self._refused)
+
+    def _subscribed(self, refused: Sequence[str]) -> None:
+        self._heard = self._asked
+        self._note_refused(refused)
         limits = self._limits
         if self._user_forgotten is not None and limits is not None and not limits.remembered:
             self._call("on_forgotten", self._user_forgotten)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.messages import Alarm, Event, Explanation, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
 from edge.outbox import Entry
-from edge.topics import EXPLAIN, FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
+from edge.topics import ALARM, EXPLAIN, FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
 
 MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
 
@@ -81,6 +81,7 @@ class Publisher:
         self._on_acknowledged = on_acknowledged
         self._tap = tap or (lambda _said: None)
         self._said: dict[str, _Said] = {}
+        self._retired: set[str] = set()
         self._flag_seq = 0
         self._event_seq = 0
         self._heartbeat_seq = 0
@@ -223,11 +224,23 @@ class Publisher:
         self._tap(message)
 
     def resume(self, alarms: Iterable[Callable[[], Alarm]], now_ns: int) -> None:
-        """After a (re)connect: say the newest of everything retained or pending, alarms first."""
+        """After a (re)connect: say the newest of everything retained or pending, alarms first; clear what is gone."""
         self.record(now_ns, (), alarms)
+        for name in sorted(self._retired):
+            for topic in (ALARM, EXPLAIN):
+                self._send(topic.wrap(self._prefix, b"", name))
         for channel, said in self._said.items():
             if said.flag is not None:
                 said.delivered = self._say_flag(channel, said.flag, None)
+
+    def change(self, policy: Policy, channels: Iterable[str]) -> None:
+        """Say as much as this from now on, and forget what was said of channels that are gone."""
+        self._policy = policy
+        self._said = {channel: self._said[channel] for channel in channels if channel in self._said}
+
+    def retire(self, alarms: Iterable[str], present: Collection[str]) -> None:
+        """Alarms that are gone: `resume` clears what the broker keeps of them; not those that are present."""
+        self._retired = {name for name in (*self._retired, *alarms) if name not in present}
 
     def acknowledged(self, message_id: int, now_ns: int) -> None:
         """The broker confirmed a message."""

@@ -46,6 +46,11 @@ def make_realtime(thread_ids: Iterable[int] = (), priority: int = FIFO_PRIORITY)
     return Grant("fifo", priority, "SCHED_FIFO granted")
 
 
+def step_back() -> None:
+    """Give the calling thread ordinary scheduling, as work beside the frames has; what it inherited from a FIFO thread goes."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def native_thread_ids() -> frozenset[int]:
     """The kernel's ids of all threads of this process, those of native libraries included."""
     return frozenset(int(entry.name) for entry in Path("/proc/self/task").iterdir())

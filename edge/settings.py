@@ -23,7 +23,7 @@ SparkplugId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^+/
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 VerbName = Literal[
     "ack", "reset", "shelve", "unshelve", "suppress", "unsuppress", "out_of_service", "in_service",
-    "explain", "rebirth", "replay", "snapshot",
+    "explain", "rebirth", "replay", "snapshot", "reload",
 ]  # fmt: skip
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 

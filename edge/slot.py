@@ -56,6 +56,11 @@ class Slots:
             self._woken = True
             self._changed.notify()
 
+    def expect(self, cameras: Iterable[str]) -> None:
+        """Other cameras from now on: a frame that waits stays, unless its camera goes."""
+        with self._changed:
+            self._held = {camera: self._held.get(camera) for camera in cameras}
+
     def waiting(self) -> int:
         """How many frames wait for their turn now."""
         with self._changed:

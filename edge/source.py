@@ -55,6 +55,10 @@ class Source:
         self._budgets_ns = {camera.id: round(budgets_ms[camera.id] * 1e6) for camera in site.cameras}
         self._seq = dict.fromkeys(self._budgets_ns, 0)
 
+    def succeed(self, before: Source) -> None:
+        """Go on counting frames where an earlier source stopped."""
+        self._seq |= {camera: seq for camera, seq in before._seq.items() if camera in self._seq}
+
     def subscriptions(self) -> list[Subscription]:
         """Every topic once: frames at QoS 0 (a resent frame is an old frame), sensors at QoS 1."""
         topics = dict.fromkeys(self._cameras, 0) | dict.fromkeys(self._sensors, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge.annunciator import Annunciator
@@ -82,6 +82,8 @@ class Worker:
         lenses: what knows of each camera whether its pictures can be trusted; the path feeds them.
         explainer: tells about alarms in time left over; None: nobody does.
         snapshots: sends pictures to who may ask; the path feeds it. None: nobody may.
+        desk: checks commands; it outlives a reload, so that what was answered before is not executed again.
+        reload: begins a reload and says why not, or None; whoever finishes it calls `answer`.
     """
 
     def __init__(
@@ -101,6 +103,8 @@ class Worker:
         lenses: Mapping[str, Lens] | None = None,
         explainer: Explainer | None = None,
         snapshots: Snapshots | None = None,
+        desk: CommandDesk | None = None,
+        reload: Callable[[Request, Incoming], str | None] = lambda _request, _incoming: "there is nothing to reload",
     ) -> None:
         self._site = site
         self._clock = clock
@@ -118,7 +122,8 @@ class Worker:
         self._lenses = lenses or {}
         self._explainer = explainer
         self._snapshots = snapshots or Snapshots(site, lambda _outgoing: None)
-        self._desk = CommandDesk(site.commands.refused)
+        self._desk = desk or CommandDesk(site.commands.refused)
+        self._reload = reload
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
         self._sampled: dict[str, Evidence] = {}
@@ -220,17 +225,32 @@ class Worker:
             self._publisher.record(now_ns, [event])
             _log.warning("command refused: %s", error)
             return
-        if isinstance(found, Request):
-            reply = self._desk.answered(self._carry_out(found, now_ns, now_wall_ns))
+        if isinstance(found, Refused):
+            self.answer(found, found.reply, incoming)
+        elif found.verb is Verb.RELOAD:
+            self._begin_reload(found, incoming)
         else:
-            reply = found.reply
-        self._note_command(found, reply, now_ns, now_wall_ns)
-        self._publisher.reply(verb, reply, topic=incoming.response_topic, correlation=incoming.correlation)
+            self.answer(found, self._carry_out(found, now_ns, now_wall_ns), incoming)
+
+    def _begin_reload(self, request: Request, incoming: Incoming) -> None:
+        """Reading, loading and proving take a while: the answer comes when it is done, and a repeated request hears that it is not."""
+        under_way = refuse(request.command, "busy", "the reload is under way; its answer comes when it is done")
+        self._desk.answered(under_way)
+        refusal = self._reload(request, incoming)
+        if refusal is not None:
+            self.answer(request, refuse(request.command, "busy", refusal), incoming)
+
+    def answer(self, asked: Request | Refused, reply: Reply, incoming: Incoming) -> None:
+        """Journal a command, whatever came of it, remember the answer and give it."""
+        if isinstance(asked, Request):
+            self._desk.answered(reply)
+        self._note_command(asked, reply, self._clock.monotonic_ns(), self._clock.wall_ns())
+        topic, correlation = incoming.response_topic, incoming.correlation
+        self._publisher.reply(asked.verb.value, reply, topic=topic, correlation=correlation)
 
     def _note_command(self, asked: Request | Refused, reply: Reply, now_ns: int, now_wall_ns: int) -> None:
-        """Journal a command, whatever came of it."""
         command = asked.command
-        about = command.alarm_id or command.camera or ""
+        about = command.alarm_id or command.camera or command.bundle or ""
         event = self._publisher.event(
             "command",
             asked.verb.value,

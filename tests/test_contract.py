@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import open_bundle
-from edge.daemon import load_engine
 from edge.infer import prove
 from edge.preprocess import Preprocessor
+from edge.watch import load_engine
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("format-*"))
 

@@ -104,6 +104,7 @@ class EdgeNode:
         self._seq = 0
         self._payload_bytes = MAX_PAYLOAD_BYTES
         self._rebirth = False
+        self._departed: set[str] = set()  # devices that went since the last birth, and are to be said dead
         self._server = 0
         self._host_online = False
         self._host_stamp_ms: dict[int, int] = {}  # by server: a host has one clock for each of its connections
@@ -143,6 +144,7 @@ class EdgeNode:
             self._keep(change)
         self._recent.clear()
         self._postpone_queue()
+        self._departed = set()  # the NDEATH says it
         self.phase, self.leaving = Phase.DOWN, False
 
     def farewell(self, now_ms: int) -> Outgoing:
@@ -150,6 +152,31 @@ class EdgeNode:
         self._recent.clear()  # an orderly end: everything before it was heard
         self.lost(now_ms)
         return self.will(self._bd_seq)
+
+    def redefine(self, node: tuple[Tag, ...], devices: Mapping[str, tuple[Tag, ...]]) -> None:
+        """Other metrics and devices from now on: what stays keeps its value, a device that goes dies, and everything is born again."""
+        self._postpone_queue()
+        if self.phase is Phase.BORN:
+            self._departed |= {device for device, alive in self._alive.items() if alive and device not in devices}
+            self._rebirth = True
+        self._spec = replace(self._spec, node=node, devices=devices)
+        before = self._cells
+        scopes: dict[str | None, tuple[Tag, ...]] = {None: node}
+        scopes.update(devices.items())
+        self._cells = {
+            scope: {tag.name: _renewed(tag, before.get(scope, {}).get(tag.name)) for tag in tags}
+            for scope, tags in scopes.items()
+        }
+        self._alive = {device: self._alive.get(device, True) for device in devices}
+        waiting = [change for history in self._history.values() for change in history if self._known(change)]
+        self._history = {scope: deque(maxlen=MAX_HISTORY) for scope in scopes}
+        for change in waiting:
+            self._history[change.device].append(change)
+        kept = [(sent_ms, change) for sent_ms, change in self._recent if self._known(change)]
+        self._recent = deque(kept, maxlen=MAX_HISTORY)
+
+    def _known(self, change: Change) -> bool:
+        return change.name in self._cells.get(change.device, {})
 
     # --- what happens --------------------------------------------------------------------------------------------------------------------
 
@@ -210,7 +237,8 @@ class EdgeNode:
             return []
         if self._rebirth:
             died = {item.device for item in self._queue if isinstance(item, Presence) and not self._alive[item.device]}
-            deaths = [self._packet("DDEATH", device, (), now_ms) for device in sorted(died)]
+            deaths = [self._packet("DDEATH", device, (), now_ms) for device in sorted(died | self._departed)]
+            self._departed = set()
             self._postpone_queue()
             return deaths + self._births(now_ms)
         return self._live(now_ms) + self._late(now_ms)
@@ -351,6 +379,13 @@ class EdgeNode:
 
     def _state_topic(self) -> str:
         return f"{NAMESPACE}/STATE/{self._spec.primary_host}"
+
+
+def _renewed(tag: Tag, before: _Cell | None) -> _Cell:
+    """The cell of a metric that was there before; what never changed takes the new definition's value."""
+    if before is None or before.tag.datatype is not tag.datatype or before.at_ms is None:
+        return _Cell(tag, tag.initial)
+    return replace(before, tag=tag)
 
 
 def _quality(code: int, *, say: bool) -> dict[str, Property]:

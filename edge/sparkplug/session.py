@@ -33,7 +33,7 @@ HEAD_BYTES = 500  # at most, of a packet before its payload: topic, lengths, fla
 MAX_HEARD = 20_000  # what the daemon said and this thread has not yet taken
 MAX_OPEN = 1_000  # commands whose reply is awaited
 
-Said = Message | Callable[[], Message]
+Said = Message | Catalogue | Callable[[], Message]
 _log = logging.getLogger(__name__)
 
 
@@ -156,7 +156,7 @@ class Session:
         self.counts: Counter[str] = Counter()
 
     def hear(self, said: Said) -> None:
-        """Take a message of the daemon, or what builds it; any thread, never blocks, the oldest give way."""
+        """Take a message of the daemon, or what builds it, or what its messages mean from now on; any thread, never blocks, the oldest give way."""
         self._heard.append(said)
 
     def start(self) -> None:
@@ -347,6 +347,10 @@ class Session:
         self._turned_ns = self._clock.monotonic_ns()
         for _ in range(len(self._heard)):
             said = self._heard.popleft()
+            if isinstance(said, Catalogue):
+                self._catalogue = said
+                self._node.redefine(said.node, said.devices)
+                continue
             message = said if isinstance(said, Message) else said()
             if isinstance(message, Reply):
                 device, wish = self._open.pop(message.request_id or "", (None, None))

@@ -40,15 +40,7 @@ def sparkplug_session(
     wanted = site.sparkplug
     if not wanted.enabled or wanted.group_id is None:
         return None
-    facts = {
-        "Properties/Software": f"edge-daemon {version}",
-        "Properties/OS": f"{platform.system()} {platform.release()}",
-        "Properties/Hardware": platform.machine(),
-        "Model/Name": model.name,
-        "Model/Version": str(model.version),
-        "Model/SHA256": model.sha256,
-    }
-    catalogue = Catalogue(site, channels, site_alarms(site, channels), facts)
+    catalogue = sparkplug_catalogue(site, channels, model, version)
     servers = wanted.servers or (site.broker,)
     node = EdgeNode(
         NodeSpec(
@@ -73,3 +65,16 @@ def sparkplug_session(
         run_id=run_id,
         clock=clock,
     )
+
+
+def sparkplug_catalogue(site: Site, channels: Sequence[ChannelSpec], model: ModelInfo, version: str) -> Catalogue:
+    """Every metric of a site with a bundle, and what they mean."""
+    facts = {
+        "Properties/Software": f"edge-daemon {version}",
+        "Properties/OS": f"{platform.system()} {platform.release()}",
+        "Properties/Hardware": platform.machine(),
+        "Model/Name": model.name,
+        "Model/Version": str(model.version),
+        "Model/SHA256": model.sha256,
+    }
+    return Catalogue(site, channels, site_alarms(site, channels), facts)

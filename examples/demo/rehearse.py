@@ -13,12 +13,12 @@ from pathlib import Path
 
 from edge.bundle import Bundle, open_bundle
 from edge.channel import Channel, resolve_channels, resolve_rules
-from edge.daemon import load_engine
 from edge.errors import EdgeError
 from edge.frame import Reading
 from edge.preprocess import Preprocessor
 from edge.rules import Rule
 from edge.settings import Site
+from edge.watch import load_engine
 from examples.demo.match import Match, Sample, match
 from examples.demo.site import site_document
 from examples.demo.story import CRITERIA, channels_for, line_settings

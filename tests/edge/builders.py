@@ -100,8 +100,8 @@ SPEECH_ROOM = 24
 SPEECH_WORDS = ("", "It", " is", " red", " here", ".")  # token 0 ends; the toy model says them in this order
 
 
-def colour_graph(size: int = 32) -> bytes:
-    """A real ONNX graph: uint8 [1, size, size, 3] to the mean of each colour in 0..1."""
+def colour_graph(size: int = 32, scale: float = 255.0) -> bytes:
+    """A real ONNX graph: uint8 [1, size, size, 3] to the mean of each colour over `scale`, in 0..1 by default."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -117,7 +117,7 @@ def colour_graph(size: int = 32) -> bytes:
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
         [
             numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
-            numpy_helper.from_array(np.array(255.0, np.float32), "scale"),
+            numpy_helper.from_array(np.array(scale, np.float32), "scale"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.frame import Drop, Frame, Stamps
-from edge.health import MAX_SAMPLES, Health, Samples, percentile
+from edge.health import MAX_SAMPLES, Health, Samples, Tally, percentile
 
 MS = 1_000_000
 BUDGET = 40 * MS
@@ -140,3 +140,30 @@ def test_samples_are_bounded_and_start_afresh() -> None:
     assert summary.count == MAX_SAMPLES
     assert summary.max_ms == 3 * MAX_SAMPLES - 1
     assert samples.summary().count == 0
+
+
+def test_a_reload_keeps_the_counters_of_what_stays() -> None:
+    """Cameras and sensors that stay go on counting, under their new budget; what is new begins at zero, what is gone is not asked for."""
+    health = fresh()
+    health.frame_received("cam", 0)
+    health.frame_done(frame(0), stamps(0, 1, 3, 18, 18.5, 19))
+    health.expect({"cam": 20 * MS, "new": BUDGET}, ["heat"], 30 * MS)
+    report = health.cameras(40 * MS)
+    assert (report["cam"].verdicts, report["cam"].budget_ms, report["new"].received) == (1, 20.0, 0)
+    assert report["new"].blind_ms == 10.0
+    assert set(health.sensors(40 * MS)) == {"heat"}
+    health.expect({"new": BUDGET}, [], 50 * MS)
+    health.flag_acknowledged("cam", 1)  # a confirmation that was on its way
+    assert set(health.cameras(60 * MS)) == {"new"}
+
+
+def test_the_tally_counts_what_a_trial_asks() -> None:
+    """In time, late (judged or dropped), and without scores; replaced and damaged frames are nobody's fault."""
+    health, before = fresh(), fresh().tally()
+    health.frame_done(frame(0), stamps(0, 1, 3, 18, 18.5, 19))
+    health.frame_done(frame(0), stamps(0, 1, 3, 18, 18.5, 41))
+    health.frame_dropped("cam", Drop.LATE)
+    health.frame_dropped("cam", Drop.REPLACED)
+    health.frame_dropped("cam", Drop.REJECTED, "damaged")
+    health.frame_dropped("cam", Drop.REJECTED, "inference_failed")
+    assert health.tally().since(before) == Tally(1, 2, 1)

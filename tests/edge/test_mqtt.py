@@ -488,3 +488,33 @@ def test_a_key_that_others_can_read_is_refused_at_once(pki: Path, tmp_path: Path
     files = {"ca_file": pki / "ca.pem", "cert_file": pki / "press7.pem", "key_file": tmp_path / "key"}
     with pytest.raises(ConfigError, match="chmod 600"):
         Connection(BrokerSettings(tls=files), client_id="x")
+
+
+def test_other_topics_are_heard_without_a_break(mosquitto: Mosquitto, connect: Ends) -> None:
+    """What stays subscribed loses no message while topics come and go, and a reconnect asks for the new ones."""
+    heard: list[tuple[str, bytes]] = []
+    connection = connect.up(
+        mosquitto.port,
+        subscriptions=[Subscription("in/stays", 1), Subscription("in/goes", 1)],
+        on_message=lambda incoming: heard.append((incoming.topic, incoming.payload)),
+    )
+    sender = connect.up(mosquitto.port, client_id="sender")
+    for number in range(300):
+        sender.publish(Outgoing("in/stays", b"%d" % number, 1))
+        if number == 100:
+            connection.resubscribe([Subscription("in/stays", 1), Subscription("in/comes", 1)])
+        time.sleep(0.002)
+    wait_for(lambda: len(heard) == 300, what="all arrived")
+    assert [payload for _, payload in heard] == [b"%d" % number for number in range(300)]
+    for again in (False, True):
+        if again:
+            mosquitto.kill()
+            mosquitto.start()
+            wait_for(lambda: connection.stats().connects == 2 and sender.stats().connects == 2, 20, "both are back")
+            time.sleep(0.3)
+        for topic in ("in/goes", "in/comes"):
+            sender.publish(Outgoing(topic, b"x", 1))
+        wait_for(lambda: ("in/comes", b"x") in heard, what="the new topic is heard")
+        assert ("in/goes", b"x") not in heard
+        heard.clear()
+    assert connection.stats().refused is None

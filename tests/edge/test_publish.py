@@ -188,3 +188,29 @@ def test_a_reply_goes_where_it_was_asked_for() -> None:
         ("edge/v1/n/res/ack", None),
         ("scada/answers", b"7"),
     ]
+
+
+def test_a_reload_forgets_channels_that_are_gone() -> None:
+    """What was said of a channel that stays is remembered, of one that goes it is not said again."""
+    wire = Wire()
+    said = publisher(wire)
+    for channel in ("crack", "dent"):
+        said.flag(channel, FAULT, 0, 0)
+    said.change(Policy(every_frame=True, flag_repeat_ns=0, value_min_interval_ns=0, value_deadband=0.0), ["crack"])
+    wire.sent.clear()
+    said.resume((), 1)
+    assert [message.topic for message in wire.sent] == ["edge/v1/n/flag/crack"]
+    assert said.flag("crack", FAULT, 2, 2, frame=frame())
+
+
+def test_alarms_that_are_gone_are_cleared_from_the_broker_for_good() -> None:
+    """After each reconnect, because it may have been away; not an alarm that came back."""
+    wire = Wire()
+    said = publisher(wire)
+    said.retire(["old", "back"], {"red"})
+    said.retire([], {"red", "back"})
+    for _ in range(2):
+        wire.sent.clear()
+        said.resume((), 0)
+        cleared = [(message.topic, message.payload, message.retain) for message in wire.sent]
+        assert cleared == [("edge/v1/n/alarm/old", b"", True), ("edge/v1/n/explain/old", b"", True)]

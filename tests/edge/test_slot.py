@@ -143,3 +143,17 @@ def test_a_frame_is_late_exactly_when_its_work_would_end_after_its_deadline(
     """Ending on the deadline is in time; one nanosecond later is not."""
     item = Frame("a", 1, b"", 0, 0, deadline_ns)
     assert cannot_make_it(item, now_ns, expected_ns) == (now_ns + expected_ns - deadline_ns > 0)
+
+
+def test_cameras_come_and_go() -> None:
+    """A frame that waits keeps its place over a reload, unless its camera goes; a camera that comes is served."""
+    slots = Slots(["a", "b"])
+    stays, goes = frame("a", 1), frame("b", 1)
+    slots.put(stays)
+    slots.put(goes)
+    slots.expect(["a", "c"])
+    assert slots.take(0) is stays
+    assert slots.take(0) is None
+    assert slots.put(frame("c", 1)) is None
+    with pytest.raises(KeyError):
+        slots.put(goes)

@@ -410,3 +410,13 @@ def test_nothing_that_comes_in_makes_it_raise(topic: str, payload: bytes, conten
     assert all(abs(reading.value) < float("inf") for reading in accepted.readings)
     assert only_frame(here.accept(incoming(FRAME, JPEG))).encoded == JPEG
     assert values(here.accept(incoming(TEMPERATURE, b"20"))) == {"temperature": 20.0}
+
+
+def test_frames_are_counted_on_over_a_reload() -> None:
+    """The next source goes on with each camera's number, so that no newer frame looks older."""
+    before, after = source(), source()
+    for _ in range(3):
+        before.accept(incoming(FRAME, JPEG))
+    after.succeed(before)
+    assert only_frame(after.accept(incoming(FRAME, JPEG))).seq == 4
+    assert only_frame(after.accept(incoming("plant/side", {"params": {"shot": B64}}))).seq == 1

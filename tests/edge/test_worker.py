@@ -17,7 +17,6 @@ from edge.annunciator import Annunciator, Context
 from edge.bundle import open_bundle
 from edge.channel import Channel, resolve_channels, resolve_rules
 from edge.clock import Clock
-from edge.daemon import by_camera, load_engine, publish_policy
 from edge.envelope import ConnectionStats, Incoming, Outgoing
 from edge.explaining import Parts, make_explainer
 from edge.frame import Frame, Reading
@@ -33,6 +32,7 @@ from edge.session import Brake
 from edge.settings import Site
 from edge.snapshot import Snapshots
 from edge.standing import site_alarms
+from edge.watch import by_camera, load_engine, publish_policy
 from edge.worker import MAX_READINGS, TICK_NS, Inbox, Worker
 from tests.edge.builders import colour_bundle, flat_jpeg
 

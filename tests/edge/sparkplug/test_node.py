@@ -386,3 +386,38 @@ def _apply(
             said = value_of(item), 192 if quality is None else quality.int_value
             assert kind not in {"NDATA", "DDATA"} or mirror.get((device, item.name)) != said, f"{item.name} is no news"
             mirror[device, item.name] = said
+
+
+def test_a_redefinition_is_born_anew() -> None:
+    """A device that goes dies, everything that stays is born with its value, what is new with its definition's, and data go on."""
+    bench = Bench()
+    bench.connect()
+    bench.poll()
+    bench.value(7, None)
+    bench.value(8)
+    bench.poll()
+    bench.value(9)  # not said yet
+    other = (Tag("value", DataType.INT32), Tag("fact", DataType.STRING, "new"))
+    bench.node.redefine(other, {"door": TAGS})
+    assert bench.poll() == ["DDEATH/cam", "NBIRTH", "DBIRTH/door"]
+    assert value_of(metric(bench.said(1), "value")) == 7
+    assert value_of(metric(bench.said(1), "fact")) == "new"
+    assert bench.said(1).seq == 0
+    bench.value(3, "door")
+    bench.value(4)  # of a device that is gone: nobody's
+    assert bench.poll() == ["DDATA/door"]
+    bench.node.lost(bench.now_ms)
+    bench.connect(1)
+    assert bench.poll() == ["NBIRTH", "DBIRTH/door"]
+
+
+def test_a_redefinition_while_nobody_listens_loses_no_history_of_what_stays() -> None:
+    """What waits of metrics that stay is said later; of those that are gone it is dropped."""
+    bench = Bench()
+    bench.value(1, None)
+    bench.value(2)
+    bench.node.redefine(TAGS, {"door": TAGS})
+    bench.connect()
+    assert bench.poll() == ["NBIRTH", "DBIRTH/door"]
+    assert bench.poll() == ["NDATA"]
+    assert bench.said().metrics[0].is_historical
