@@ -127,6 +127,7 @@ def test_explain_is_a_command_with_every_commands_rules(tmp_path: Path) -> None:
         "ok",
         "unknown_alarm",
         "not_allowed",
+        "bad_request",
     ]
     assert (journal[2]["user"], journal[2]["detail"]) == ("op", "red: ok. what is it?")
 

@@ -18,7 +18,7 @@ from edge.bundle import open_bundle
 from edge.channel import Channel, resolve_channels, resolve_rules
 from edge.clock import Clock
 from edge.envelope import ConnectionStats, Incoming, Outgoing
-from edge.explaining import Parts, make_explainer
+from edge.explaining import Parts, load_voice, make_explainer
 from edge.frame import Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
@@ -134,6 +134,7 @@ class Bench:
         lenses = {camera.id: Lens(camera.picture, round(camera.stale_after_ms * MS)) for camera in self.site.cameras}
         engine = load_engine(bundle)
         preprocessors = {camera.id: Preprocessor(bundle.manifest.input) for camera in self.site.cameras}
+        brake = Brake(lambda: False)
         parts = Parts(self.site, bundle, channels, engine, preprocessors, annunciator, publisher, self.health, clock)
         path = FramePath(
             preprocessors=preprocessors,
@@ -159,7 +160,7 @@ class Bench:
             reporter=reporter,
             inbox=self.inbox,
             lenses=lenses,
-            explainer=make_explainer(parts, Brake(lambda: False), run_ms=1.0),
+            explainer=make_explainer(parts, brake, 1.0, load_voice(self.site, bundle, brake, clock.monotonic_ns)),
             snapshots=snapshots,
         )
         self.seq = 0
