@@ -104,7 +104,7 @@ def main() -> None:
     encoded, origin = pictures(1280, 720, 6)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("10ms", "40ms"):
+        for name in ("ti-112", "ti-224"):
             for every_frame in (False, True):
                 paths = {
                     faults: frame_path(Path(folder), SHAPES[name], faults, every_frame=every_frame) for faults in FAULTS

@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=35.0, help="length of each phase, s")
     parser.add_argument("--pairs", type=int, default=2, help="how often quiet and flood alternate")
-    parser.add_argument("--graph", default="10ms", choices=sorted(SHAPES))
+    parser.add_argument("--graph", default="ti-112", choices=sorted(SHAPES))
     options = parser.parse_args()
     frames, origin = material.frames_720p()
     shape = SHAPES[options.graph]

@@ -30,7 +30,7 @@ def main() -> None:
     """Measure and write results/footprint.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--graphs", nargs="+", default=["10ms", "40ms", "140ms"], choices=sorted(SHAPES))
+    parser.add_argument("--graphs", nargs="+", default=["ti-112", "ti-224", "s-224"], choices=sorted(SHAPES))
     parser.add_argument("--install", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--venv", type=Path, help="where the fresh environment goes, or one that is there from before")
     options = parser.parse_args()

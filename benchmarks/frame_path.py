@@ -23,7 +23,7 @@ from edge.preprocess import Preprocessor
 from edge.realtime import make_realtime
 from edge.watch import load_engine
 
-BARS = {"40ms": 1.15, "140ms": 1.03}
+GRAPHS = ("ti-224", "ti-320", "s-224", "b-224")
 WARM_UP = 10
 NAP_S = 0.02  # between two runs, so that both begin from sleep, as with a camera
 
@@ -32,7 +32,7 @@ def main() -> None:
     """Measure and write results/frame_path.{json,md}."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=300, help="frames for each graph")
-    parser.add_argument("--graphs", nargs="+", default=list(BARS), choices=sorted(SHAPES))
+    parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), choices=sorted(SHAPES))
     parser.add_argument("--faults", type=int, default=1, help="flags published with each frame")
     options = parser.parse_args()
     frames, origin = material.frames_720p()
@@ -94,10 +94,17 @@ def measure(name: str, faults: int, count: int, frames: Sequence[bytes]) -> dict
         "median over median": round(ratio, 3),
         "median over the daemon's own infer stage": round(float(np.median(path_ms) / stages[2]), 3),
         "quartiles of pairs": "{:.3f}..{:.3f}".format(*np.percentile(path_ms / bare_ms, [25, 75])),
-        "bar": BARS.get(name, "none"),
+        "bar": bar(float(np.median(bare_ms))),
         "queue/decode/infer/decide/publish p50 ms": " / ".join(f"{value:.2f}" for value in (*stages, publish_ms)),
         "scheduling": f"{ledger['realtime']}, bare {grant.policy}:{grant.priority}",
     }
+
+
+def bar(bare_ms: float) -> float | str:
+    """The ratio that is asked for, by what the bare graph takes on this machine."""
+    if bare_ms > 100:
+        return 1.03
+    return 1.15 if 30 <= bare_ms <= 60 else "none for this time"
 
 
 def median_stage_ms(ear: rig.Ear, stage: str) -> float:

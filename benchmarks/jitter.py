@@ -30,7 +30,7 @@ from edge.slot import Slots
 
 FAULTS = 8
 # A frame period leaves the graph some air: 25 fps for the small one, half of it for the 40 ms class.
-FPS = {"10ms": 25.0, "40ms": 12.5}
+FPS = {"ti-112": 25.0, "ti-224": 12.5}
 POLICIES = ("ordinary", "fifo", "fifo, feeder too")
 
 

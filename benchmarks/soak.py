@@ -22,7 +22,7 @@ from edge.preprocess import encode_jpeg
 
 CLIP = material.DATA / "intel_sample_clips" / "open" / "bottle-detection.mp4"
 CAMERA_HZ = 30.0
-SHAPES = {"small": VitShape(size=96, patch=16, dim=96, depth=3, heads=3), "10ms": VitShape(112, 16, 192, 12, 3)}
+SHAPES = {"small": VitShape(size=96, patch=16, dim=96, depth=3, heads=3), "ti-112": VitShape(112, 16, 192, 12, 3)}
 WARM_S = 20.0  # caches and heaps fill; growth is judged after it
 Samples = list[tuple[float, float]]
 
