@@ -42,6 +42,9 @@ class Channel:
         self._rules = tuple(rules[name] for name in spec.rules)
         self._vision: VisionState | None = None
         self._late = False
+        self.trust = (
+            Quality.GOOD
+        )  # at best this good: lower while something that all evidence shares, the clock, cannot be trusted
         if spec.fault is not None:
             self._vision = VisionState(VisionSpec(spec.fault.threshold, spec.fault.release, spec.stale_after_ns))
 
@@ -74,7 +77,10 @@ class Channel:
         """The joined evidence now."""
         parts = [] if self._vision is None else [self._vision_evidence(now_ns)]
         parts += [rule.evidence(now_ns) for rule in self._rules]
-        return fuse(parts, self.spec.fusion)
+        found = fuse(parts, self.spec.fusion)
+        if self.trust is Quality.GOOD:
+            return found
+        return Evidence(found.verdict, found.score, worst(found.quality, self.trust))
 
     def vision(self, now_ns: int) -> Evidence | None:
         """What the camera alone says now; None without one."""

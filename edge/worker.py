@@ -18,7 +18,7 @@ from edge.command import CommandDesk, Refused, Request, Verb, refuse
 from edge.envelope import Incoming
 from edge.errors import RejectedInput
 from edge.explain.explainer import Explainer
-from edge.frame import Evidence, Frame, Reading
+from edge.frame import Evidence, Frame, Quality, Reading, Verdict
 from edge.health import Health
 from edge.journal import Journal
 from edge.lens import Lens, Trouble
@@ -214,6 +214,10 @@ class Worker:
         if self._site.node.require_synchronised_clock:
             evidence = adrift(self._clock.synchronised())
             self._annunciator.sample(alarm_id(NODE, Concern.CLOCK), evidence, now_ns, now_wall_ns)
+            if evidence.verdict is not Verdict.UNKNOWN:
+                trust = Quality.UNCERTAIN if evidence.verdict is Verdict.FAULT else Quality.GOOD
+                for channel in self._channels:
+                    channel.trust = trust
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]
