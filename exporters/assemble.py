@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from exporters import calibrate, load, pack, prompts, report, verify
 from exporters.device import mismatches
 from exporters.images import Album
 from exporters.job import Job
+
+if TYPE_CHECKING:
+    from exporters.onepass.speech import Spoken
 
 GOLDEN_PICTURES = 8
 GRAPH_FILE = "model.onnx"
@@ -47,6 +50,7 @@ def assemble(
     number: int,
     now: datetime,
     notes: Sequence[str],
+    spoken: Spoken | None = None,
 ) -> Path:
     """Write the bundle and return its folder.
 
@@ -58,6 +62,7 @@ def assemble(
         number: the bundle's version.
         now: creation time.
         notes: more lines for the report.
+        spoken: the graphs by which the bundle speaks.
 
     Raises:
         ExportError: too late for its own board, or the folder cannot be written as a bundle.
@@ -89,6 +94,7 @@ def assemble(
             *(f"Not proven on the target board: {reason}." for reason in lacking),
             *_golden_notes(proof, faults),
             *_budget_notes(job, proof),
+            *_speech_notes(spoken),
         ),
     )
     files: dict[str, bytes | Path] = {
@@ -99,7 +105,10 @@ def assemble(
         **report.plots(findings),
         **{name: album.encoded[index] for name, index in golden.items()},
     }
+    if spoken is not None:
+        files |= spoken.files
     manifest = _manifest(job, number, now) | {
+        "speech": None if spoken is None else spoken.section,
         "target": target,
         "execution": verified.execution.model_copy(update={"graph": GRAPH_FILE}),
         "faults": faults,
@@ -192,6 +201,14 @@ def _budget_notes(job: Job, proof: Proof) -> list[str]:
     if frame.p99_ms > job.budget_ms:
         return [f"p99 of {frame.p99_ms:.1f} ms on this machine is above the budget of {job.budget_ms:g} ms."]
     return []
+
+
+def _speech_notes(spoken: Spoken | None) -> list[str]:
+    if spoken is None:
+        return []
+    section, mib = spoken.section, sum(file.stat().st_size for file in spoken.files.values()) / 2**20
+    same = f"{section.equal} of {section.compared} sentences are word for word the float checkpoint's"
+    return [f"It can put a fault into words ({section.scheme}, {mib:.1f} MiB): {same}."]
 
 
 def _tool_version() -> str:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,22 @@ def export(module: nn.Module, height: int, width: int, target: Path) -> Path:
         ExportError: the module does not trace.
     """
     example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8))
+    return trace(module, (example,), [INPUT], [OUTPUT], target)
+
+
+def trace(
+    module: nn.Module, examples: tuple[torch.Tensor, ...], inputs: Sequence[str], outputs: Sequence[str], target: Path
+) -> Path:
+    """Trace any module whose tensors have the shapes of the examples.
+
+    Raises:
+        ExportError: it does not trace.
+    """
     try:
         with _silence("torch.onnx", "onnxscript"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # the exporter warns of its own deprecations; parity is checked by numbers
             program = torch.onnx.export(
-                module, (example,), dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT]
+                module, examples, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs
             )
             assert program is not None  # noqa: S101 - dynamo=True always returns a program; tells the type checker
             program.optimize()

@@ -77,8 +77,9 @@ def _asked(family: Family, recipe: Recipe) -> Family:
         if recipe.head.kind == "fitted":
             raise ConfigError(f"head.kind = 'fitted' needs a dual encoder; {family.name} answers questions in words.")
         return replace(family, **recipe.generative.model_dump())
-    if recipe.generative.model_fields_set:
-        raise ConfigError(
-            f"[generative] is for checkpoints that answer in words; {family.name} compares them: remove the section."
-        )
+    for name, section in (("generative", recipe.generative), ("explain", recipe.explain)):
+        if section.model_fields_set:
+            raise ConfigError(
+                f"[{name}] is for checkpoints that answer in words; {family.name} compares them: remove the section."
+            )
     return family

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from exporters.plan import Plan, make_plan
 if TYPE_CHECKING:
     from torch import nn
 
+    from exporters.onepass.generative import GenerativeModel
+    from exporters.onepass.speech import Spoken
     from exporters.specialise import Scale
 
 Say = Callable[[str], None]
@@ -87,8 +89,9 @@ def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
         compiled = compile_faults(job, model, album, step)
         verified = verify_candidates(job, compiled, album, Path(folder), step)
         notes = asking + _processor_note(job, model, compiled, album, Path(folder))
+        spoken = _speech(job, model, album, step, scheme=verified.execution.scheme, folder=Path(folder))
         step("pack", f"{job.recipe.name} version {number}")
-        return assemble(job, album, verified, out=out, number=number, now=now, notes=notes)
+        return assemble(job, album, verified, out=out, number=number, now=now, notes=notes, spoken=spoken)
 
 
 def compile_faults(job: Job, model: Model, album: Album, step: Progress) -> Compiled:
@@ -168,6 +171,22 @@ def _one_token(job: Job, model: Model, album: Album, step: Progress) -> tuple[Mo
 
     step("questions", "one token for each, fitted on the fit images")
     return one_token(model, prompts.questions(job.recipe), album)
+
+
+def _speech(job: Job, model: Model, album: Album, step: Progress, *, scheme: str, folder: Path) -> Spoken | None:
+    """The graphs by which a generative bundle speaks, if it is to."""
+    if not job.recipe.explain.speak:
+        return None
+    from exporters.onepass import speech  # noqa: PLC0415 - imports torch
+
+    step("speech", f"the decoder once more, for {len(job.recipe.faults)} faults in words")
+    nouns = [next((words for words in one.words if not words.endswith("?")), one.title) for one in job.recipe.faults]
+    asked = [job.recipe.explain.question.replace("{words}", noun) for noun in nouns]
+    (folder / speech.FOLDER).mkdir()
+    return speech.build(
+        cast("GenerativeModel", model), asked, album.frames, folder / speech.FOLDER,
+        tokens=job.recipe.explain.tokens, scheme=scheme, reduce_range=job.board.reduce_range,
+    )  # fmt: skip
 
 
 def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module:

@@ -118,6 +118,21 @@ class Generative(Section):
     )
 
 
+class Explain(Section):
+    """Whether a checkpoint that answers in words may also speak; other checkpoints refuse this section."""
+
+    speak: bool = Field(
+        default=False,
+        description="put its decoder into the bundle once more, for sentences after an alarm; about doubles the bundle",
+    )
+    question: str = Field(
+        default="Where is {words}? Answer in one short sentence.",
+        min_length=1,
+        description="what it is asked about a fault; {words}: the fault's first phrasing that is no question, or its title",
+    )
+    tokens: int = Field(default=48, ge=1, le=400, description="longest sentence, tokens")
+
+
 class Quantization(Section):
     """What to try; the best that keeps the verdicts is chosen by measurement."""
 
@@ -161,6 +176,7 @@ class Recipe(Section):
     images: Images = Field(default=Images(), description="the site's own images")
     head: Head = Field(default=Head(), description="how features become evidence")
     generative: Generative = Field(default=Generative(), description="how a generative checkpoint is asked")
+    explain: Explain = Field(default=Explain(), description="whether a generative checkpoint may also speak")
     quantization: Quantization = Field(default=Quantization(), description="what to try")
     tolerance: Tolerance = Field(default=Tolerance(), description="what must hold")
     faults: tuple[FaultRecipe, ...] = Field(min_length=1, description="the faults to flag")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
@@ -43,10 +43,7 @@ def ask(
         prompts: the questions, image tokens written out.
         last: [Q, D] embeddings that take the place of each prompt's last token; None: its own.
     """
-    spec = model.family.pixels(model.checkpoint)
-    blank = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
-    found = _processor(model.checkpoint.folder)(images=_picture(blank), return_tensors="pt", **_options(model))
-    shapes = {name: value for name, value in found.items() if name in {"image_sizes", "image_grid_thw"}}
+    shapes = _shapes(model)
     image_token = model.family.image_token(model.checkpoint)
     answers = np.zeros((len(pixels), len(prompts.sequences), 2), dtype=np.float32)
     with torch.inference_mode():
@@ -89,6 +86,50 @@ def _replaced(embed: torch.nn.Module, vector: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def speak(
+    model: GenerativeModel, pixels: NDArray[np.float32], sequence: Sequence[int], *, ends: Sequence[int], tokens: int
+) -> tuple[int, ...]:
+    """The tokens that follow a prompt one by one, the best each time, by one whole forward pass each.
+
+    Args:
+        model: the loaded checkpoint.
+        pixels: of one picture, a row of what `process` gives.
+        sequence: the prompt, image tokens written out.
+        ends: tokens that end the sentence.
+        tokens: most tokens.
+    """
+    shapes = _shapes(model)
+    image_token = model.family.image_token(model.checkpoint)
+    values = torch.from_numpy(pixels[None] if model.family.batched_pixels else pixels)
+    said: list[int] = []
+    with torch.inference_mode():
+        while len(said) < tokens:
+            whole = np.asarray([*sequence, *said], dtype=np.int64)[None]
+            extras = {k: torch.from_numpy(v) for k, v in model.family.reference_extras(whole, image_token).items()}
+            output = model.model(
+                input_ids=torch.from_numpy(whole),
+                attention_mask=torch.ones(whole.shape, dtype=torch.int64),
+                pixel_values=values,
+                use_cache=False,
+                logits_to_keep=1,
+                **shapes,
+                **extras,
+            )
+            best = int(output.logits[0, -1].argmax())
+            if best in ends:
+                break
+            said.append(best)
+    return tuple(said)
+
+
+def _shapes(model: GenerativeModel) -> dict[str, Any]:
+    """What the image processor says of a picture's shape, for the families that want to know."""
+    spec = model.family.pixels(model.checkpoint)
+    blank = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
+    found = _processor(model.checkpoint.folder)(images=_picture(blank), return_tensors="pt", **_options(model))
+    return {name: value for name, value in found.items() if name in {"image_sizes", "image_grid_thw"}}
 
 
 def _options(model: GenerativeModel) -> dict[str, Any]:
