@@ -1,0 +1,314 @@
+"""What explanations cost the frames: `python -m benchmarks.explain`.
+
+The real daemon in this process, behind a stock Mosquitto, on the demo's bundle; frames come in by hand, so that their times are exact. Every second an
+alarm is raised and explained: 37 runs of the frame's own graph to say where, then a sentence of 24 tokens from a decode graph of random weights.
+Blocks with explanations on and off alternate in one run, for a steady camera and for one without a rhythm. `--threads` also compares with explanations on
+a thread of their own (docs/decisions/006-explanations.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks import report
+from benchmarks.rig import ROOT, STILLS, Broker
+from edge.bundle import FileEntry, Manifest, manifest_json, open_bundle
+from edge.daemon import Daemon, load_engine
+from edge.envelope import Incoming
+from edge.explain.explainer import Explainer
+from edge.frame import Frame, Stamps
+from edge.messages import Explanation
+from edge.preprocess import Preprocessor
+from edge.realtime import make_realtime
+from edge.settings import Site
+from edge.worker import Worker
+from tests.edge.builders import SPEECH_WORDS, begin_graph
+
+DEMO = ROOT / "examples" / "bundles" / "line"
+ROOM, TOKENS = 64, 24
+WIDTH, LAYERS = 640, 10  # of the decode graph: 26 M weights
+BUDGET_MS = 40.0
+FRAMES_A_STATE = 8  # so many frames with the fault, then as many without
+OWN_THREAD = {"own thread, ordinary": "ordinary", "own thread, idle": "idle", "own thread, FIFO below": "fifo"}
+
+
+def decode_graph() -> bytes:
+    """One token -> the next number; on the way the products of a decoder with 26 M random weights."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Cast", ["token"], ["t"], to=TensorProto.FLOAT),
+        helper.make_node("Expand", ["t", "row"], ["h0"]),
+    ]
+    constants = [numpy_helper.from_array(np.array([1, WIDTH], np.int64), "row")]
+    for layer in range(LAYERS):
+        up = rng.normal(0, 0.02, (WIDTH, 2 * WIDTH)).astype(np.float32)
+        down = rng.normal(0, 0.02, (2 * WIDTH, 2 * WIDTH)).astype(np.float32)
+        constants += [
+            numpy_helper.from_array(up, f"u{layer}"),
+            numpy_helper.from_array(down[:, :WIDTH].copy(), f"d{layer}"),
+        ]
+        nodes += [
+            helper.make_node("MatMul", [f"h{layer}", f"u{layer}"], [f"a{layer}"]),
+            helper.make_node("Tanh", [f"a{layer}"], [f"b{layer}"]),
+            helper.make_node("MatMul", [f"b{layer}", f"d{layer}"], [f"h{layer + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("Add", ["token", "one"], ["next"]),
+        helper.make_node("Mod", ["next", "words"], ["best"]),
+        helper.make_node("ReduceMean", [f"h{LAYERS}"], ["mean"], keepdims=0),
+        helper.make_node("Expand", ["mean", "shape"], ["key"]),
+        helper.make_node("Identity", ["key"], ["value"]),
+        helper.make_node("Identity", ["half"], ["sure"]),
+    ]
+    constants += [
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+        numpy_helper.from_array(np.array([len(SPEECH_WORDS)], np.int64), "words"),
+        numpy_helper.from_array(np.array([1, 1, 1, 2], np.int64), "shape"),
+        numpy_helper.from_array(np.array([0.5], np.float32), "half"),
+    ]
+    cache = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, ROOM, 2]) for name in ("keys", "values")]
+    counts = [helper.make_tensor_value_info(name, TensorProto.INT64, [1]) for name in ("token", "place")]
+    new = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 1, 2]) for name in ("key", "value")]
+    said = [
+        helper.make_tensor_value_info("best", TensorProto.INT64, [1]),
+        helper.make_tensor_value_info("sure", TensorProto.FLOAT, [1]),
+    ]
+    graph = helper.make_graph(nodes, "decode", [*counts, *cache], [*new, *said], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def speaking_copy(folder: Path) -> Path:
+    """The demo's bundle with graphs that speak, endlessly: the allowance of tokens ends the sentence."""
+    shutil.copytree(DEMO, folder)
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    files = {
+        "speech/begin.onnx": begin_graph(manifest.input.height),
+        "speech/follow.onnx": decode_graph(),
+        "speech/pieces.json": json.dumps([word or " so" for word in SPEECH_WORDS]).encode(),
+    }
+    (folder / "speech").mkdir()
+    entries = []
+    for path, content in files.items():
+        (folder / path).write_bytes(content)
+        entries.append(FileEntry(path=path, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)))
+    section = {
+        "begin": "speech/begin.onnx", "follow": "speech/follow.onnx", "pieces": "speech/pieces.json", "room": ROOM,
+        "questions": [[1, 2, 3]] * len(manifest.faults), "ends": [99], "scheme": "float32", "compared": 0, "equal": 0,
+    }  # fmt: skip
+    document = manifest.model_dump() | {"speech": section, "files": [*manifest.files, *entries]}
+    (folder / "manifest.json").write_bytes(manifest_json(Manifest.model_validate(document)))
+    return folder
+
+
+class Watched(Daemon):
+    """A daemon whose inference thread's worker can be reached, and whose explanations can be turned off and on."""
+
+    worker: Worker
+    explainer: Explainer
+
+    def _prepare(self) -> Worker:
+        self.worker = super()._prepare()
+        found = self.worker._explainer  # noqa: SLF001 - turned off and on below
+        assert found is not None
+        self.explainer = found
+        return self.worker
+
+    def explain(self, how: str) -> None:
+        """``off``, ``between frames``, or on a thread that somebody else drives."""
+        self.worker._explainer = self.explainer if how == "between frames" else None  # noqa: SLF001 - one reference, set at once
+        self._annunciator.on_raised = None if how == "off" else self.explainer.raised
+
+
+@dataclass
+class Block:
+    """What the frames of one way of explaining went through."""
+
+    latency_ms: list[float] = field(default_factory=list)
+    replaced: int = 0
+    told: list[Explanation] = field(default_factory=list)
+
+
+@contextmanager
+def own_thread(daemon: Watched, policy: str | None) -> Iterator[None]:
+    """Explanations on a thread of their own, which runs beside the frames and stops a run when one arrives."""
+    if policy is None:
+        yield
+        return
+    stop = threading.Event()
+
+    def work() -> None:
+        if policy == "fifo":
+            make_realtime(priority=8)  # below the network threads, which have 9
+        elif policy == "idle":
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        else:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        spare = daemon.explainer._pace.spare_ns  # noqa: SLF001 - it need not leave the frames any time
+        daemon.explainer._pace.spare_ns = lambda now_ns: 2**62 + 0 * now_ns  # type: ignore[method-assign] # noqa: SLF001 - likewise
+        while not stop.is_set():
+            if daemon.explainer.ready(time.monotonic_ns()):
+                daemon.explainer.step()
+            else:
+                time.sleep(0.001)
+        daemon.explainer._pace.spare_ns = spare  # type: ignore[method-assign] # noqa: SLF001 - likewise
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Rig:
+    """The daemon, its camera, and what is noted of each frame."""
+
+    def __init__(self, folder: Path, port: int, fault: str) -> None:
+        alarm = {"severity": 700, "message": "m", "operator_action": "a", "consequence": "c", "off_delay_ms": 0.0}
+        site = Site.model_validate(
+            {
+                "bundle": folder / "bundle",
+                "node": {"id": "bench"},
+                "broker": {"port": port},
+                "cameras": ({"id": "cam", "budget_ms": BUDGET_MS, "picture": STILLS},),
+                "faults": ({"id": fault, "camera": "cam", "alarm": alarm | {"auto_ack": True}},),
+                "explain": {"max_tokens": TOKENS},
+                "runtime": {"allow_other_board": True},
+            }
+        )
+        self.daemon = Watched(site, open_bundle(site.bundle))
+        self.block = Block()
+        done, tell = self.daemon.health.frame_done, self.daemon._publisher.explanation  # noqa: SLF001 - listened to
+
+        def frame_done(frame: Frame, stamps: Stamps) -> None:
+            done(frame, stamps)
+            assert stamps.published_ns is not None
+            self.block.latency_ms.append((stamps.published_ns - frame.received_ns) / 1e6)
+
+        def explanation(message: Explanation) -> None:
+            self.block.told.append(message)
+            tell(message)
+
+        self.daemon.health.frame_done = frame_done  # type: ignore[method-assign] # listened to
+        self.daemon._publisher.explanation = explanation  # type: ignore[method-assign] # noqa: SLF001 - likewise
+        self.topic = site.frame_topic(site.cameras[0])
+        self.daemon.start()
+        time.sleep(1.0)
+
+    def film(self, block: Block, pictures: list[bytes], gap_s: Callable[[], float], seconds: float) -> None:
+        """Frames for a while."""
+        self.block = block
+        due, end, number = time.monotonic(), time.monotonic() + seconds, 0
+        dropped = self._dropped()
+        while due < end:
+            time.sleep(max(0.0, due - time.monotonic()))
+            picture = pictures[number // FRAMES_A_STATE % 2]
+            self.daemon._arrived(Incoming(self.topic, picture, False, time.monotonic_ns(), time.time_ns()))  # noqa: SLF001, FBT003 - here the camera's wire ends
+            number += 1
+            due += gap_s()
+        time.sleep(0.3)
+        block.replaced += self._dropped() - dropped
+
+    def _dropped(self) -> int:
+        return sum(self.daemon.health.cameras(time.monotonic_ns())["cam"].dropped.values())
+
+
+def choose_pictures(bundle_path: Path) -> tuple[str, list[bytes]]:
+    """A fault of the demo's bundle with a golden picture that shows it and one that does not."""
+    bundle = open_bundle(bundle_path)
+    engine, prepare = load_engine(bundle), Preprocessor(bundle.manifest.input).prepare
+    encoded = [(bundle.path / golden.file).read_bytes() for golden in bundle.manifest.proof.golden]
+    scores = np.stack([engine.run(prepare(picture)) for picture in encoded])
+    limits = np.array([fault.threshold for fault in bundle.manifest.faults])
+    fault = int(np.argmax((scores - limits).max(axis=0) * (scores.min(axis=0) < limits)))
+    pictures = [encoded[int(scores[:, fault].argmax())], encoded[int(scores[:, fault].argmin())]]
+    return bundle.manifest.faults[fault].id, pictures
+
+
+def row(camera: str, how: str, block: Block) -> dict[str, object]:
+    """Of one camera and one way of explaining."""
+    values = block.latency_ms
+    generated = Counter(told.how for told in block.told)["generated"]
+    return {
+        "camera": camera,
+        "explanations": how,
+        "frames": len(values),
+        "p50 ms": statistics.median(values),
+        "p95 ms": report.percentile(values, 95),
+        "p99 ms": report.percentile(values, 99),
+        "max ms": max(values),
+        f"over {BUDGET_MS:g} ms": sum(value > BUDGET_MS for value in values),
+        "dropped": block.replaced,
+        "told": len(block.told),
+        "in words": generated,
+        "median made ms": statistics.median(told.made_ms for told in block.told) if block.told else 0.0,
+        "median waited ms": statistics.median(told.waited_ms for told in block.told) if block.told else 0.0,
+        "gave way": sum(told.preempted for told in block.told),
+    }
+
+
+def main() -> None:
+    """Blocks in turns, and the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=6, help="of blocks")
+    parser.add_argument("--seconds", type=float, default=16.0, help="of each block")
+    parser.add_argument("--threads", action="store_true", help="also on a thread of their own, three ways")
+    options = parser.parse_args()
+    rng = random.Random(0)
+    cameras: dict[str, Callable[[], float]] = {
+        "steady 10 fps": lambda: 0.1,
+        "no rhythm, 50 to 150 ms": lambda: rng.uniform(0.05, 0.15),
+    }
+    ways = ["off", "between frames", *(OWN_THREAD if options.threads else ())]
+    blocks = {(camera, how): Block() for camera in cameras for how in ways}
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        broker = Broker(folder)
+        fault, pictures = choose_pictures(speaking_copy(folder / "bundle"))
+        make_realtime(priority=9)  # as `edge-daemon run` does before it starts anything
+        rig = Rig(folder, broker.port, fault)
+        for _ in range(options.rounds):
+            for (camera, how), block in blocks.items():
+                rig.daemon.explain(how)
+                with own_thread(rig.daemon, OWN_THREAD.get(how)):
+                    rig.film(block, pictures, cameras[camera], options.seconds)
+        rig.daemon.stop()
+        broker.stop()
+    report.write(
+        "explain_threads" if options.threads else "explain",
+        title="What explanations cost the frames",
+        command="python -m benchmarks.explain" + (" --threads" if options.threads else ""),
+        rows=[row(camera, how, block) for (camera, how), block in blocks.items()],
+        notes=[
+            f"The demo's bundle, a decode graph of 26 M random weights beside it; an alarm every {2 * FRAMES_A_STATE} frames; {TOKENS} tokens a sentence.",
+            f"Blocks of {options.seconds:g} s in turns, {options.rounds} rounds; inference thread {rig.daemon.grant.policy} {rig.daemon.grant.priority}.",
+            f"Load average {load:.1f} before the run: whatever else ran on this machine is in all rows.",
+            "Latency is from a frame's receipt to its flags handed over. Bar: no more misses with explanations on than off.",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
