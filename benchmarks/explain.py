@@ -31,7 +31,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks import report
 from benchmarks.rig import ROOT, STILLS, Broker
 from edge.bundle import FileEntry, Manifest, manifest_json, open_bundle
-from edge.daemon import Daemon, load_engine
+from edge.daemon import Daemon
 from edge.envelope import Incoming
 from edge.explain.explainer import Explainer
 from edge.frame import Frame, Stamps
@@ -39,6 +39,7 @@ from edge.messages import Explanation
 from edge.preprocess import Preprocessor
 from edge.realtime import make_realtime
 from edge.settings import Site
+from edge.watch import load_engine
 from edge.worker import Worker
 from tests.edge.builders import SPEECH_WORDS, begin_graph
 

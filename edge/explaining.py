@@ -71,6 +71,7 @@ def make_explainer(parts: Parts, brake: Brake, run_ms: float, voice: Voice | Non
         voice: for a bundle that speaks.
     """
     if not parts.site.explain.enabled:
+        parts.annunciator.on_raised = None  # a site file that was read again may have turned them off
         return None
     manifest = parts.bundle.manifest
     took_ns = {"cover": round(run_ms * NS_PER_MS)}
