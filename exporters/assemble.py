@@ -74,13 +74,7 @@ def assemble(
         lacking.append(f"the board prefers {job.board.providers[0]}, this ran on {verified.execution.provider}")
     golden = _golden(album, verified.scores)
     proof = _proof(verified, golden, on_target=not lacking)
-    target = Target(
-        board=job.board_name,
-        arch=job.board.arch,
-        isa_required=job.board.isa_required,
-        memory_mib=job.board.memory_mib,
-        budget_ms=job.budget_ms,
-    )
+    target = _target(job)
     findings = report.Findings(
         title=f"{job.recipe.name} version {number} for {job.board.title}",
         album=album,
@@ -115,6 +109,16 @@ def assemble(
         "proof": proof,
     }
     return pack.pack(out, f"{job.recipe.name}-v{number}", files, manifest)
+
+
+def _target(job: Job) -> Target:
+    return Target(
+        board=job.board_name,
+        arch=job.board.arch,
+        isa_required=job.board.isa_required,
+        memory_mib=job.board.memory_mib,
+        budget_ms=job.budget_ms,
+    )
 
 
 def _faults(job: Job, limits: Sequence[calibrate.Limit]) -> tuple[FaultSpec, ...]:
