@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS := deploy/locks
+NPM := build/npm
 TORCH := torch==2.13.0
 
-.PHONY: demo test check bench soak crosscheck locks format docs clean help
+.PHONY: demo test check bench soak integrations crosscheck locks format docs clean help
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +40,10 @@ soak: $(VENV)/.dev ## 100,000 frames of a real clip through Mosquitto into the d
 	@sh deploy/system-packages.sh mosquitto
 	$(BIN)/python -m benchmarks.soak
 
+integrations: $(VENV)/.dev $(NPM)/.installed ## Node-RED, FUXA in a browser and the AsyncAPI parser, from npm, against the real daemon
+	@sh deploy/system-packages.sh mosquitto chromium
+	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
+
 locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/daemon.txt
@@ -61,3 +66,11 @@ $(VENV)/.dev: $(LOCKS)/dev.txt | $(BIN)/python
 	$(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/dev.txt
 	$(PIP) install -q --no-deps $(TORCH)
 	@touch $@ $(VENV)/.demo
+
+# No install scripts but that of sqlite3, which FUXA needs compiled; others only report who installs.
+$(NPM)/.installed: tests/integrations/package.json
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed: install nodejs and npm"; exit 1; }
+	@mkdir -p $(@D) && cp $< $(@D)/package.json
+	npm install --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm rebuild --prefix $(@D) sqlite3
+	@touch $@

@@ -188,7 +188,10 @@ class Ear:
 
     TOPICS = ("flag/+", "value/+", "alarm/+", "explain/+", "res/+", "state", "meta", "heartbeat", "event")
 
-    def __init__(self, port: int, topics: tuple[str, ...] = TOPICS, extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, port: int, topics: tuple[str, ...] = TOPICS, extra: tuple[str, ...] = (), prefix: str = PREFIX
+    ) -> None:
+        self._prefix = prefix
         self._changed = threading.Condition(threading.RLock())
         self._heard: list[Heard] = []
         self._client = Client(CallbackAPIVersion.VERSION2)
@@ -196,7 +199,7 @@ class Ear:
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", port)
-        self._client.subscribe([(f"{PREFIX}/{name}", 1) for name in topics] + [(topic, 0) for topic in extra])
+        self._client.subscribe([(f"{prefix}/{name}", 1) for name in topics] + [(topic, 0) for topic in extra])
         self._client.loop_start()
         if not subscribed.wait(10):
             raise RuntimeError("the broker did not answer the subscription")
@@ -215,7 +218,7 @@ class Ear:
 
     def on(self, topic: str, since: int = 0) -> list[Heard]:
         """What came on a topic below the node's prefix; ``flag/`` means all flags."""
-        wanted = f"{PREFIX}/{topic}"
+        wanted = f"{self._prefix}/{topic}"
         with self._changed:
             heard = self._heard[since:]
         return [

@@ -91,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print a JSON Schema")
     schema.add_argument("name", nargs="?", help="a message's schema, e.g. edge.flag/1, or 'bundle'; default: list them")
     schema.set_defaults(command=_schema)
+    integration = commands.add_parser(
+        "integration", help="print a SCADA tool's own file for this site's alarms, see docs/integrations.md"
+    )
+    integration.add_argument("tool", choices=["ignition", "node-red", "fuxa"], help="which tool reads it")
+    integration.add_argument("--config", type=Path, required=True, help="site.toml")
+    integration.add_argument("--out", type=Path, metavar="FILE", help="write it there; default: print it")
+    integration.set_defaults(command=_integration)
     return parser
 
 
@@ -205,6 +212,31 @@ def _schema(options: argparse.Namespace) -> int:
     if options.name not in schemas:
         raise ConfigError(f"no schema {options.name!r}; there are {', '.join(schemas)}")
     print(json.dumps(schemas[options.name], indent=1))
+    return EXIT_OK
+
+
+def _integration(options: argparse.Namespace) -> int:
+    from edge.bundle import open_bundle
+    from edge.integrations.fuxa import fuxa_project
+    from edge.integrations.ignition import ignition_tags
+    from edge.integrations.node_red import node_red_flow
+    from edge.integrations.plan import Plan, plan_for
+    from edge.settings import load_site
+
+    tools: dict[str, Callable[[Plan], object]] = {
+        "ignition": ignition_tags,
+        "node-red": node_red_flow,
+        "fuxa": fuxa_project,
+    }
+    site = load_site(options.config)
+    text = json.dumps(tools[options.tool](plan_for(site, open_bundle(site.bundle).manifest)), indent=1) + "\n"
+    if options.out is None:
+        print(text, end="")
+        return EXIT_OK
+    try:
+        options.out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {options.out}: {error.strerror}") from error
     return EXIT_OK
 
 

@@ -49,7 +49,13 @@ def test_the_wheel_holds_both_packages_and_every_board(wheel: Path) -> None:
 def test_the_installed_commands_answer(wheel: Path, tmp_path: Path) -> None:
     """Outside the source tree, from the wheel alone."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    for module, arguments in (("edge", ["--help"]), ("edge", ["schema"]), ("exporters", ["boards"])):
+    flow = [
+        "integration",
+        "node-red",
+        "--config",
+        str(ROOT / "examples" / "site.toml"),
+    ]  # needs scripts that are no modules
+    for module, arguments in (("edge", ["--help"]), ("edge", ["schema"]), ("edge", flow), ("exporters", ["boards"])):
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             capture_output=True,
