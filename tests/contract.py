@@ -22,19 +22,21 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge.envelope import Outgoing
 from edge.messages import schema_name
-from edge.topics import IN, OUT, Topic
+from edge.topics import IN, OUT, PICTURES, PictureTopic, Topic
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 DEEPEST = 5  # levels of `{root}/{node}` that listeners hear
 KEEPALIVE_S = 600  # a broker that a test freezes must not lose its listener
 
 
-def _pattern(topic: Topic) -> re.Pattern[str]:
+def _pattern(topic: Topic | PictureTopic) -> re.Pattern[str]:
     """Matches a topic's whole name under any root and node."""
     return re.compile(r"(?:[^/]+/){2,}" + re.sub(r"\\{\w+\\}", "[^/]+", re.escape(topic.path)))
 
 
-PLACES = [(_pattern(topic), topic) for topic in (*OUT, *IN)]
+PLACES: list[tuple[re.Pattern[str], Topic]] = [(_pattern(topic), topic) for topic in (*OUT, *IN)]
+ALBUMS: list[tuple[re.Pattern[str], PictureTopic]] = [(_pattern(topic), topic) for topic in PICTURES]
+PICTURE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
 @cache
@@ -50,6 +52,8 @@ def problem(topic: str, payload: bytes) -> str | None:
     Ours is what is published on one of our topics, and what names one of our schemas, e.g. an answer on the asker's own topic.
     """
     place = next((place for pattern, place in PLACES if pattern.fullmatch(topic)), None)
+    if any(pattern.fullmatch(topic) for pattern, _ in ALBUMS):
+        return None if payload.startswith(PICTURE_BEGINNINGS) else f"{topic}: neither JPEG nor PNG: {payload[:80]!r}"
     if place is not None and place.retain and payload == b"":
         return None  # clears what was retained
     try:
@@ -69,7 +73,8 @@ def problem(topic: str, payload: bytes) -> str | None:
 
 def handling_problem(message: Outgoing) -> str | None:
     """What is wrong with the QoS or the retain flag of a message on one of our topics."""
-    place = next((place for pattern, place in PLACES if pattern.fullmatch(message.topic)), None)
+    known: list[tuple[re.Pattern[str], Topic | PictureTopic]] = [*PLACES, *ALBUMS]
+    place = next((place for pattern, place in known if pattern.fullmatch(message.topic)), None)
     if place is None or (message.qos, message.retain) == (place.qos, place.retain):
         return None
     return f"{message.topic}: QoS {message.qos}, retain {message.retain}; the contract says QoS {place.qos}, retain {place.retain}"
@@ -132,7 +137,7 @@ class Listener:
         ready = threading.Event()
         self._client.on_subscribe = lambda *_: ready.set()
         self._client.connect("127.0.0.1", port, KEEPALIVE_S)
-        paths = [re.sub(r"\{\w+\}", "+", topic.path) for topic in OUT]
+        paths = [re.sub(r"\{\w+\}", "+", topic.path) for topic in (*OUT, *PICTURES)]
         self._client.subscribe([("+/" * depth + path, 0) for depth in range(2, DEEPEST + 1) for path in paths])
         self._thread = threading.Thread(target=self._client.loop_forever, name=f"listener-{port}", daemon=True)
         self._thread.start()
