@@ -29,23 +29,29 @@ def one_token(model: Model, questions: Sequence[Question], album: Album) -> tupl
     fitting = album.part("fit")
     if not isinstance(model, GenerativeModel) or not fitting.any():
         raise ExportError("one-token questions need a checkpoint that answers in words, and images to fit on.")
-    worded = evidence(model, questions, album.frames)
     labelled = album.labels[fitting].sum(axis=0) >= LEAST_PICTURES
+    test = album.part("test")
+    worded = evidence(model, questions, album.frames, test if labelled.all() else test | fitting)
     targets = np.where(labelled, album.labels, 1.0 / (1.0 + np.exp(-worded))).astype(np.float32)
     held = _held(album.groups, fitting)
     soft = fit(model, start_tokens(model, questions), album.frames[fitting], targets[fitting], held[fitting])
     fitted = replace(model, soft=soft)
-    notes = _notes(questions, album, worded, evidence(fitted, questions, album.frames), labelled)
+    notes = _notes(questions, album, worded, evidence(fitted, questions, album.frames, test), labelled)
     return fitted, (_first_note(model, questions, int(fitting.sum()), int(held.sum())), *notes)
 
 
-def evidence(model: GenerativeModel, questions: Sequence[Question], frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Evidence [N, K] by the one-pass graph in float32, before it is exported."""
+def evidence(
+    model: GenerativeModel, questions: Sequence[Question], frames: NDArray[np.uint8], wanted: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Evidence [N, K] by the one-pass graph in float32, before it is exported; zero for frames that are not wanted."""
     import torch  # noqa: PLC0415 - heavy
 
     graph = model.graph(questions, None)
+    found = np.zeros((len(frames), len(questions)), np.float32)
     with torch.inference_mode():
-        return np.concatenate([graph(torch.from_numpy(frame[None])).numpy() for frame in frames]).astype(np.float32)
+        for index in np.flatnonzero(wanted):
+            found[index] = graph(torch.from_numpy(frames[index][None])).numpy()[0]
+    return found
 
 
 def _held(groups: Sequence[str], fitting: NDArray[np.bool_]) -> NDArray[np.bool_]:

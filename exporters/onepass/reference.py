@@ -49,20 +49,23 @@ def ask(
     with torch.inference_mode():
         for index, picture in enumerate(pixels):
             values = torch.from_numpy(picture[None] if model.family.batched_pixels else picture)
-            for number, sequence in enumerate(prompts.sequences):
-                tokens = np.asarray(sequence, dtype=np.int64)[None]
-                extras = {k: torch.from_numpy(v) for k, v in model.family.reference_extras(tokens, image_token).items()}
-                with nullcontext() if last is None else _replaced(model.model.get_input_embeddings(), last[number]):
-                    output = model.model(
-                        input_ids=torch.from_numpy(tokens),
-                        attention_mask=torch.ones(tokens.shape, dtype=torch.int64),
-                        pixel_values=values,
-                        use_cache=False,
-                        logits_to_keep=1,
-                        **shapes,
-                        **extras,
-                    )
-                answers[index, number] = output.logits[0, -1, [prompts.yes, prompts.no]].numpy()
+            with _tower_once(model.model.model):
+                for number, sequence in enumerate(prompts.sequences):
+                    tokens = np.asarray(sequence, dtype=np.int64)[None]
+                    extras = {
+                        k: torch.from_numpy(v) for k, v in model.family.reference_extras(tokens, image_token).items()
+                    }
+                    with nullcontext() if last is None else _replaced(model.model.get_input_embeddings(), last[number]):
+                        output = model.model(
+                            input_ids=torch.from_numpy(tokens),
+                            attention_mask=torch.ones(tokens.shape, dtype=torch.int64),
+                            pixel_values=values,
+                            use_cache=False,
+                            logits_to_keep=1,
+                            **shapes,
+                            **extras,
+                        )
+                    answers[index, number] = output.logits[0, -1, [prompts.yes, prompts.no]].numpy()
     return answers
 
 
@@ -72,6 +75,27 @@ def ask_soft(
     """Like `ask`, with one-token questions `soft` [K, D] behind what the `bare` prompts share."""
     prefix = lay.split(bare.sequences).prefix
     return ask(model, pixels, replace(bare, sequences=((*prefix, bare.yes),) * len(soft)), last=soft)
+
+
+@contextmanager
+def _tower_once(inner: Any) -> Iterator[None]:  # noqa: ANN401 - transformers' untyped model
+    """While it lasts, the model looks at its picture once, whatever it is asked: most of the reference's time."""
+    look = getattr(inner, "get_image_features", None)
+    if look is None:
+        yield
+        return
+    seen: list[Any] = []
+
+    def once(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - likewise
+        if not seen:
+            seen.append(look(*arguments, **options))
+        return seen[0]
+
+    inner.get_image_features = once
+    try:
+        yield
+    finally:
+        del inner.get_image_features
 
 
 @contextmanager
