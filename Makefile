@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. The rest is for people who work on the project.
 PYTHON ?= python3
+MODEL ?= dual
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -12,8 +13,8 @@ TORCH := torch==2.13.0
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/.demo ## about a minute: a simulated line, a broker, the real daemon, faults flagged
-	$(BIN)/python -m examples.demo $(DEMO_ARGS)
+demo: $(VENV)/.demo ## about a minute: a simulated line, a broker, the real daemon, faults flagged; MODEL=generative asks a generative model
+	$(BIN)/python -m examples.demo --model $(MODEL) $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## set up and run all tests
 	@sh deploy/system-packages.sh mosquitto openssl

@@ -30,7 +30,8 @@ def _pictures(specs: list[SceneSpec]) -> Pixels:
     return np.stack([resized(render(spec, 640, 480).image) for spec in specs])
 
 
-def _single_fault_specs(fault: str, count: int, rng: np.random.Generator) -> list[SceneSpec]:
+def single_fault_specs(fault: str, count: int, rng: np.random.Generator) -> list[SceneSpec]:
+    """Scenes with just this fault, none of them a held-out pair."""
     specs: list[SceneSpec] = []
     while len(specs) < count:
         spec = sample_spec(rng, faults=[fault])
@@ -43,7 +44,7 @@ def line_zero_shot(encoder: Encoder, count: int) -> Figures:
     """AUROC by fault on fresh scenes: against normal scenes, against scenes with another fault, with usual and unseen wording."""
     rng = np.random.default_rng(SEED)
     normal = encoder.pictures(_pictures([sample_spec(rng, faults=[]) for _ in range(4 * count)]))[0]
-    specs = {fault: _single_fault_specs(fault, count, rng) for fault in FAULTS}
+    specs = {fault: single_fault_specs(fault, count, rng) for fault in FAULTS}
     faulty = {fault: encoder.pictures(_pictures(found))[0] for fault, found in specs.items()}
     clear = {fault: np.array([spec.severity > CLEAR_SEVERITY for spec in found]) for fault, found in specs.items()}
     table: dict[str, dict[str, float]] = {}

@@ -18,7 +18,12 @@ from examples.demo.story import CRITERIA
 from examples.demo.summary import summarise
 from examples.demo.view import Screen
 
-BUNDLE = Path(__file__).parents[1] / "bundles" / "line"
+BUNDLES = {
+    "dual": Path(__file__).parents[1] / "bundles" / "line",
+    "generative": Path(__file__).parents[1] / "bundles" / "line-generative",
+}
+"""Kind of model -> the repository's bundle of it: one compares pictures with words, the other answers questions. The daemon knows no difference."""
+BUNDLE = BUNDLES["dual"]
 DEFAULT_SEED = 3
 
 
@@ -51,9 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--broker", type=broker_address, metavar="HOST[:PORT]", help="a broker of yours; default: an embedded one"
     )
-    parser.add_argument(
-        "--bundle", type=Path, default=BUNDLE, help="bundle folder (default: the one in the repository)"
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--model",
+        choices=tuple(BUNDLES),
+        default="dual",
+        help="which of the repository's bundles (default %(default)s)",
     )
+    chosen.add_argument("--bundle", type=Path, help="a bundle folder of yours instead")
     parser.add_argument(
         "--seconds", type=positive, default=45.0, help="length of the line's run, s (default %(default)s)"
     )
@@ -75,12 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = shutil.get_terminal_size()
     live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     screen = Screen(sys.stdout, live=live, columns=size.columns, rows=size.lines, colour="NO_COLOR" not in os.environ)
-    wish = Wish(
-        options.bundle, options.broker, options.seconds, options.fps, options.seed, options.snapshot is not None
-    )
+    bundle = options.bundle or BUNDLES[options.model]
+    wish = Wish(bundle, options.broker, options.seconds, options.fps, options.seed, options.snapshot is not None)
     with tempfile.TemporaryDirectory(prefix="plantflag-demo-") as folder:
         try:
-            demo = Demo(wish, open_bundle(options.bundle), Path(folder), screen.show)
+            demo = Demo(wish, open_bundle(bundle), Path(folder), screen.show)
         except EdgeError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1

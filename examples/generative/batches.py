@@ -16,7 +16,7 @@ from torch import Tensor
 
 from examples.checkpoint import words
 from examples.checkpoint.batches import MIXTURE, pixel_tensor, turned, varied
-from examples.checkpoint.facts import label_matrix, states
+from examples.checkpoint.facts import denied, label_matrix, states
 from examples.checkpoint.samples import FINE, GRID, PATCH_SIZE, Pixels, Row, Store, resized
 from examples.generative import questions
 from examples.generative.model import SCENE, SHUFFLE
@@ -34,7 +34,7 @@ class Batch:
 
     ``pixels`` float (n, 3, size, size) in -1..1; ``packed`` the questions; ``targets`` int64 (n, questions) token of the right answer or UNKNOWN;
     ``yes_no`` bool (questions,); ``patches`` bool (n, size / 16 squared, concepts) and ``known`` bool (n, concepts): where the patch map is settled;
-    ``scene`` int8 (n, SCENE): 1, 0 or -1 unknown.
+    ``scene`` int8 (n, SCENE): 1, 0 or -1 unknown; ``meant`` bool (yes/no questions, 2 * SCENE): the facts that each asks for.
     """
 
     pixels: Tensor
@@ -44,6 +44,7 @@ class Batch:
     patches: Tensor
     known: Tensor
     scene: Tensor
+    meant: Tensor
 
 
 def answer_ids(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401 - transformers ships no types
@@ -139,6 +140,7 @@ class Batches:
             patches,
             torch.from_numpy(settled),
             torch.from_numpy(np.stack([states(SCENE, facts) for facts in pictures])),
+            torch.tensor([[fact in text.claims for fact in (*SCENE, *map(denied, SCENE))] for text in asked]),
         )
 
     def ahead(self, depth: int = 3) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
 from examples.checkpoint.samples import GRID, PATCH_SIZE
-from examples.checkpoint.words import CONCEPTS
+from examples.checkpoint.words import CONCEPTS, DOMAINS
 from examples.generative.prompts import Packed
 from examples.generative.tokens import END_ID, IMAGE_ID, PAD_ID
 from examples.line.faults import BACKGROUNDS, MATERIALS, PARTS
@@ -24,9 +24,11 @@ TABLE_PX = 512
 SHUFFLE = 2
 SCENE = (
     *CONCEPTS, *(f"part:{part}" for part in PARTS), *(f"material:{material}" for material in MATERIALS),
-    *(f"background:{background}" for background in BACKGROUNDS),
+    *(f"background:{background}" for background in BACKGROUNDS), *(f"domain:{domain}" for domain in DOMAINS),
 )  # fmt: skip
 """What the scene head tells from the last token that all questions share, so that each question finds it gathered there."""
+HALFWAY = 2
+"""The decoder layer before which scene and question must be understood, so that the layers behind it can put them together."""
 
 
 def config(vocabulary: int) -> Idefics3Config:
@@ -52,11 +54,15 @@ def config(vocabulary: int) -> Idefics3Config:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the model says of a batch, as logits: ``answers`` (n, questions, vocabulary), ``patches`` (n, patches, concepts), ``scene`` (n, SCENE)."""
+    """What the model says of a batch, as logits: ``answers`` (n, questions, vocabulary), ``patches`` (n, patches, concepts), ``scene`` (n, SCENE).
+
+    ``meant`` (questions, 2 * SCENE): which facts a question is about, stated ones before denied ones; its words alone settle that.
+    """
 
     answers: Tensor
     patches: Tensor
     scene: Tensor
+    meant: Tensor
 
 
 class Trainee(nn.Module):
@@ -73,7 +79,8 @@ class Trainee(nn.Module):
         self.smolvlm.model.vision_model.config._attn_implementation = "eager"  # noqa: SLF001 - there is no public setter for one half
         self.places = nn.Parameter(torch.zeros(WIDTH, GRID, GRID))
         self.patch_head = nn.Linear(WIDTH, len(CONCEPTS))
-        self.scene_head = nn.Linear(WIDTH, len(SCENE))
+        self.scene_head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(SCENE)))
+        self.meant_head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2 * len(SCENE)))
         _initialise(self.smolvlm)
 
     def table(self) -> Tensor:
@@ -97,13 +104,15 @@ class Trainee(nn.Module):
         first, last = packed.image
         hidden = torch.cat([words[:, :first], image.to(words.dtype), words[:, last:]], dim=1)
         angles = text.rotary_emb(hidden, packed.positions[None])
-        for layer in text.layers:
+        for number, layer in enumerate(text.layers):
+            if number == HALFWAY:
+                scene = self.scene_head(hidden[:, packed.prefix - 1])
+                meant = self.meant_head(hidden[0, packed.ends])
             hidden = layer(
                 hidden, attention_mask=packed.mask, position_embeddings=angles, position_ids=packed.positions[None]
             )
         ends = text.norm(hidden[:, packed.ends])
-        shared = text.norm(hidden[:, packed.prefix - 1])
-        return Said(ends @ text.embed_tokens.weight.T, self.patch_head(seen), self.scene_head(shared))
+        return Said(ends @ text.embed_tokens.weight.T, self.patch_head(seen), scene, meant)
 
     def finish(self) -> None:
         """Write the enlarged table into the model."""

@@ -22,8 +22,9 @@ from examples.generative.pictures import pictures
 from examples.generative.tokens import load_tokenizer, train_tokenizer
 
 SIGLIP = Path(__file__).parents[1] / "checkpoint" / "siglip-line-tiny"
-WEIGHTS = {"answer": 1.0, "word": 0.25, "patch": 1.0, "scene": 1.0}
+WEIGHTS = {"answer": 1.0, "word": 0.25, "patch": 1.0, "scene": 1.0, "meant": 1.0}
 _PATCH_POSITIVE_WEIGHT = 6.0
+_MEANT_POSITIVE_WEIGHT = 40.0
 _TOWER_RATE = 0.7
 """The tower goes on from a trained one, the rest starts from nothing."""
 
@@ -58,6 +59,9 @@ def losses(said: Said, batch: Batch, yes: int, no: int) -> dict[str, Tensor]:
     if bool((named != UNKNOWN).any()):
         found["word"] = cross_entropy(logits[:, ~batch.yes_no].flatten(0, 1), named, ignore_index=UNKNOWN)
     found["scene"] = known_pairs(said.scene.float(), batch.scene)
+    found["meant"] = binary_cross_entropy_with_logits(
+        said.meant.float()[batch.yes_no], batch.meant.float(), pos_weight=torch.tensor(_MEANT_POSITIVE_WEIGHT)
+    )
     settled = batch.known[:, None, :].expand_as(batch.patches)
     if bool(settled.any()):
         found["patch"] = binary_cross_entropy_with_logits(

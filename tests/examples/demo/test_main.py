@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.demo.__main__ import BUNDLE, broker_address, main
+from examples.demo.__main__ import BUNDLE, BUNDLES, broker_address, main
 from tests.brokers import Mosquitto
 from tests.edge.builders import colour_bundle
 
@@ -99,3 +99,13 @@ def test_a_broker_without_a_port_is_at_the_usual_one() -> None:
     """1883 is what everybody uses."""
     assert broker_address("plant-broker") == ("plant-broker", 1883)
     assert broker_address("plant-broker:8883") == ("plant-broker", 8883)
+
+
+def test_a_generative_model_runs_the_same_demo() -> None:
+    """`make demo MODEL=generative`: another kind of checkpoint behind the same bundle contract, the same checks, exit status 0."""
+    pytest.importorskip("amqtt", reason="amqtt is not installed: `pip install plantflag[demo]`")
+    if not (BUNDLES["generative"] / "manifest.json").is_file():
+        pytest.skip("examples/bundles/line-generative is not there: export examples/recipes/line_generative.toml")
+    done = demo("--seconds", "15", "--model", "generative")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "It worked." in done.stdout
