@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from examples.generative.evaluate import BEST_PX, CLEAR_SEVERITY, FALSE_ALARMS
+from examples.checkpoint.evaluate import CLEAR_SEVERITY
+from examples.generative.evaluate import BEST_PX, FALSE_ALARMS
 
 _USABLE = 0.85
 
