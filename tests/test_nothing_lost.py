@@ -97,11 +97,11 @@ def _site(bundle: Path, port: int, state: Path) -> dict[str, Any]:
     }
 
 
-def _command(ear: Ear, verb: str, *, age_s: float = 0.0, **fields: Any) -> str:
+def _command(ear: Ear, verb: str, *, age_s: float = 0.0, retain: bool = False, **fields: Any) -> str:
     request_id = uuid.uuid4().hex
     issued_at = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
     body = {"request_id": request_id, "issued_at": issued_at, "user": "op"} | fields
-    ear.publish(f"{PREFIX}/cmd/{verb}", json.dumps(body).encode())
+    ear.publish(f"{PREFIX}/cmd/{verb}", json.dumps(body).encode(), retain=retain)
     return request_id
 
 
@@ -151,6 +151,30 @@ def test_a_command_that_waited_in_the_broker_is_not_obeyed_late(
         daemon.start()
         replies = {reply["request_id"]: reply["code"] for reply in _replies(ear, "shelve", 2)}
         assert replies == {old: "expired", new: "ok"}
+    finally:
+        daemon.kill()
+        ear.close()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_command_that_the_broker_retained_is_not_obeyed(
+    mosquitto: Mosquitto, bundle: Path, tmp_path: Path, protocol: str
+) -> None:
+    """Some SCADA tools publish everything retained (FUXA does): who starts later must not take the copy for a command of now."""
+    ear = Ear(mosquitto.port)
+    site = _site(bundle, mosquitto.port, tmp_path / "state")
+    daemon = Daemon(site | {"broker": site["broker"] | {"protocol": protocol}}, tmp_path)
+    try:
+        _command(ear, "shelve", retain=True, alarm_id="red", duration_s=600, comment="a copy")
+        daemon.start()
+        ear.wait("state", lambda state: state["online"])
+        asked_at_s = time.monotonic()
+        while not ear.on("res/rebirth"):  # until it listens
+            assert time.monotonic() - asked_at_s < 15
+            _command(ear, "rebirth")
+            time.sleep(0.3)
+        assert ear.on("res/shelve") == []
+        assert ear.last("alarm/red")["shelving"] == "Unshelved"
     finally:
         daemon.kill()
         ear.close()

@@ -10,9 +10,9 @@ const browser = await playwright.chromium.launch({
   args: ["--no-sandbox", "--no-first-run", ...quiet],
 });
 const page = await browser.newPage({ viewport: { width: 1240, height: 760 } });
-page.setDefaultTimeout(30000);
+page.setDefaultTimeout(90000); // a busy machine takes long to draw FUXA for the first time
 try {
-  await page.goto(url);
+  await page.goto(url, { waitUntil: "domcontentloaded" });
   const list = page.locator("app-data-table").first();
   const row = list.locator("tr, mat-row").filter({ hasText: words });
   await row.waitFor();

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.rig import Ear
 from tests.brokers import free_port, wait_for
 from tests.integrations.conftest import needs_npm
 from tests.integrations.line import FAULT, HeldLine
@@ -109,7 +110,7 @@ def test_an_alarm_from_a_frame_is_seen_and_acknowledged_in_a_browser(
     pictures = Path(os.environ.get("EDGE_PICTURES", tmp_path))
     shots = [str(pictures / f"fuxa-{name}.png") for name in ("alarm", "acknowledged")]
     command = ["node", str(DRIVER), str(npm), chromium, f"{fuxa.url}/home", WORDS, *shots]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert "High" in seen["shown"]
@@ -120,7 +121,21 @@ def test_an_alarm_from_a_frame_is_seen_and_acknowledged_in_a_browser(
     assert [reply["code"] for reply in replies] == ["ok"]
     line.leaking = False
     line.alarm("NORM")
-    wait_for(lambda: fuxa.alarm(f"line-demo/{FAULT}") is None, 15, "it leaves FUXA's list")
+    wait_for(lambda: fuxa.alarm(f"line-demo/{FAULT}") is None, 30, "it leaves FUXA's list")
+    wait_for(lambda: (commands := _retained(line, "cmd/ack")) and commands[-1]["occurrence_id"] == raised["occurrence_id"], 10)  # fmt: skip
+    mark = line.ear.count()
+    line.daemon.stop()
+    line.daemon.start()
+    line.ear.wait("heartbeat", lambda _: True, since=mark)
+    assert line.ear.on("res/ack", mark) == [], "FUXA's copy that the broker keeps is no command of now"
+
+
+def _retained(line: HeldLine, topic: str) -> list[Any]:
+    """What the broker keeps on a topic."""
+    ear = Ear(line.site.broker.port, (topic,), prefix=line.site.prefix())
+    time.sleep(0.5)
+    ear.close()
+    return [heard.document() for heard in ear.on(topic) if heard.retained]
 
 
 def test_a_new_occurrence_is_announced_anew(line: HeldLine, fuxa: Fuxa) -> None:
