@@ -15,24 +15,38 @@ import torch
 from torch import nn
 
 from edge.errors import ExportError
+from exporters import fuse
 
 OPSET = 18  # the exporter's own; quantized graphs of this opset load everywhere, opset 21 with s8 activations does not
 INPUT = "frame"
 OUTPUT = "scores"
 
 
-def export(module: nn.Module, height: int, width: int, target: Path) -> Path:
+def export(module: nn.Module, height: int, width: int, target: Path, *, fused: bool = False) -> Path:
     """Trace ``uint8 [1, height, width, 3] -> float32 [1, K]`` to ``target``; no dynamic shape, no metadata of this machine.
+
+    Args:
+        module: what to trace.
+        height: of the frame, px.
+        width: of the frame, px.
+        target: file to write.
+        fused: write attention as ONNX Runtime's own operator, which its CPU has (`exporters.fuse`); a few other providers lack it.
 
     Raises:
         ExportError: the module does not trace.
     """
     example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8))
-    return trace(module, (example,), [INPUT], [OUTPUT], target)
+    return trace(module, (example,), [INPUT], [OUTPUT], target, fused=fused)
 
 
 def trace(
-    module: nn.Module, examples: tuple[torch.Tensor, ...], inputs: Sequence[str], outputs: Sequence[str], target: Path
+    module: nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    target: Path,
+    *,
+    fused: bool = False,
 ) -> Path:
     """Trace any module whose tensors have the shapes of the examples.
 
@@ -43,10 +57,17 @@ def trace(
         with _silence("torch.onnx", "onnxscript"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # the exporter warns of its own deprecations; parity is checked by numbers
             program = torch.onnx.export(
-                module, examples, dynamo=True, opset_version=OPSET, input_names=inputs, output_names=outputs
+                module,
+                examples,
+                dynamo=True,
+                opset_version=fuse.OPSET if fused else OPSET,
+                input_names=inputs,
+                output_names=outputs,
             )
             assert program is not None  # noqa: S101 - dynamo=True always returns a program; tells the type checker
             program.optimize()
+            if fused:
+                fuse.fuse(program.model)
             program.save(target)
     except Exception as error:
         raise ExportError(f"the model does not export to ONNX: {str(error).strip().splitlines()[0][:500]}") from error

@@ -20,6 +20,7 @@ from exporters.assemble import Verified, assemble
 from exporters.families.base import Model, Question
 from exporters.images import Album
 from exporters.job import Job
+from exporters.onepass.generative import Generative
 from exporters.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Prog
     from exporters import export  # noqa: PLC0415 - imports torch
 
     step("export", "torch to ONNX")
-    plain = export.export(compiled.module, job.pixels.height, job.pixels.width, folder / "float32.onnx")
+    plain = export.export(
+        compiled.module, job.pixels.height, job.pixels.width, folder / "float32.onnx", fused=_fused(job)
+    )
     graphs = {"float32": plain}
     pool = (
         np.flatnonzero(calibrate.calibrating(job.recipe, album))
@@ -240,6 +243,11 @@ def _executions(job: Job, graphs: Mapping[str, Path], provider: str) -> tuple[Ex
         for scheme in wanted
         for count in threads or [1]
     )
+
+
+def _fused(job: Job) -> bool:
+    """Whether attention may be ONNX Runtime's own operator: where a generative graph runs on its CPU."""
+    return isinstance(job.family, Generative) and _provider(job) == "CPUExecutionProvider"
 
 
 def _provider(job: Job) -> str:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.errors import ExportError
+from exporters.fuse import CONTRIB, OPSET, fuse
+from exporters.settle import Scheme, lazy, settle
 
 if TYPE_CHECKING:
     from exporters.families.base import Checkpoint
     from exporters.onepass.generative import Generative
     from exporters.onepass.prompts import Prompts
 
-OPSET = 18  # as exporters.export
 SMALL = 1024  # numbers; parameters up to this size are read at once: norms and biases, which the tracer may fold
-Scheme = Literal["float32", "dynamic-int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,14 @@ class Weights:
 
 
 def stream(
-    family: Generative, checkpoint: Checkpoint, prompts: Prompts, target: Path, *, scheme: Scheme = "float32"
+    family: Generative,
+    checkpoint: Checkpoint,
+    prompts: Prompts,
+    target: Path,
+    *,
+    scheme: Scheme = "float32",
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
+    output_name: str = "logits",
 ) -> Written:
     """Write the one-pass graph of a generative checkpoint, its weights never all in memory.
 
@@ -102,7 +109,9 @@ def stream(
         checkpoint: its folder, read.
         prompts: the questions as tokens.
         target: the graph's file; its weights go to ``<target>.data`` beside it.
-        scheme: how products with large weights are written.
+        scheme: how products with large weights are written; "decoder-int4" is 4 bits in the decoder and int8 in the tower.
+        wrap: what stands behind the logits in the graph.
+        output_name: of the graph.
 
     Raises:
         ExportError: the model does not trace, or its parameters are not in the checkpoint.
@@ -112,10 +121,12 @@ def stream(
     module = family.assemble(
         checkpoint, skeleton, prompts, None, rows=lambda table, rows: weights.rows(names[id(table)], rows)
     )
+    tower = {id(parameter) for parameter in module.get_submodule("front").parameters()}
+    module = module if wrap is None else wrap(module).eval()
     spec = family.pixels(checkpoint)
     frame = torch.zeros((1, spec.height, spec.width, 3), dtype=torch.uint8)
-    graph = trace(module, frame, input_name="frame", output_name="logits", optimised=False)
-    large: list[str] = []
+    graph = trace(module, frame, input_name="frame", output_name=output_name, optimised=False)
+    large: dict[str, Scheme] = {}
     for name, parameter in module.named_parameters():
         if id(parameter) not in names:
             continue
@@ -123,10 +134,13 @@ def stream(
         value = graph.graph.initializers[name]
         value.const_value = lazy(name, weights_of(weights, names[id(parameter)], shape), ir.DataType.FLOAT, shape)
         if parameter.numel() > SMALL:
-            large.append(name)
-    quantized = sum(settle(graph.graph, graph.graph.initializers[name], scheme) for name in large)
+            large[name] = "dynamic-int8" if scheme == "decoder-int4" and id(parameter) in tower else scheme
+    quantized = sum(settle(graph.graph, graph.graph.initializers[name], one) for name, one in large.items())
+    if scheme == "decoder-int4":
+        graph.opset_imports[CONTRIB] = 1
     # Only now, with true values behind every name, may constants be folded; the folder leaves what is large alone.
     onnxscript.optimizer.optimize(graph)
+    fuse(graph)
     data = target.with_name(target.name + ".data")
     data.unlink(missing_ok=True)
     ir.save(graph, target, external_data=data.name, size_threshold_bytes=1024)
@@ -207,119 +221,6 @@ def weights_of(weights: Weights, source: str, shape: tuple[int, ...]) -> Callabl
         return value
 
     return read
-
-
-def settle(graph: ir.Graph, weight: ir.Value, scheme: Scheme) -> int:
-    """Give every product with a large weight the form that it is run in: int8, or float32 with the weight already turned.
-
-    Returns:
-        how many products were quantized.
-    """
-    quantized = 0
-    value = weight.const_value
-    assert value is not None  # noqa: S101 - tied before; tells the type checker
-    shape = tuple(int(edge) for edge in value.shape)
-
-    def read() -> NDArray[np.float32]:
-        return cast("NDArray[np.float32]", value.numpy())
-
-    for product in _products(weight):
-        if scheme == "dynamic-int8":
-            _quantize(graph, product, read, shape)
-            quantized += 1
-        elif product.turned is not None:
-            turned = _initializer(graph, f"{weight.name}_turned", lambda: read().T, ir.DataType.FLOAT, shape[::-1])
-            product.node.replace_input_with(1, turned)
-            graph.remove(product.turned, safe=True)
-    if not weight.uses() and weight.name is not None:
-        del graph.initializers[weight.name]
-    return quantized
-
-
-@dataclass(frozen=True, slots=True)
-class _Product:
-    """A product with one weight: MatMul(x, W), MatMul(x, Transpose(W)) or Gemm(x, W, bias)."""
-
-    node: ir.Node
-    turned: ir.Node | None  # the Transpose in between
-    transposed: bool  # whether the weight is [out, in]
-
-
-def _products(initializer: ir.Value) -> list[_Product]:
-    found: list[_Product] = []
-    for node, index in initializer.uses():
-        if index == 1 and node.op_type == "MatMul":
-            found.append(_Product(node, None, transposed=False))
-        elif index == 1 and node.op_type == "Gemm" and _plain_gemm(node):
-            found.append(_Product(node, None, transposed=bool(node.attributes.get_int("transB", 0))))
-        elif node.op_type == "Transpose":
-            uses = list(node.outputs[0].uses())
-            if len(uses) == 1 and uses[0][0].op_type == "MatMul" and uses[0][1] == 1:
-                found.append(_Product(uses[0][0], node, transposed=True))
-    return found
-
-
-def _plain_gemm(node: ir.Node) -> bool:
-    attributes = node.attributes
-    return (
-        attributes.get_float("alpha", 1.0) == 1.0
-        and attributes.get_float("beta", 1.0) == 1.0
-        and not attributes.get_int("transA", 0)
-    )
-
-
-def _quantize(
-    graph: ir.Graph, product: _Product, read: Callable[[], NDArray[np.float32]], shape: tuple[int, ...]
-) -> None:
-    """Put the operators of dynamic int8 in a product's place: activations u8 per tensor, weights s8 per output channel in 7 bits."""
-    inner, outer = (shape[1], shape[0]) if product.transposed else shape
-    name = product.node.outputs[0].name
-
-    def both() -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        value = read()
-        return quantize_columns(value.T if product.transposed else value)
-
-    weight = _initializer(graph, f"{name}_int8", lambda: both()[0], ir.DataType.INT8, (inner, outer))
-    scale = _initializer(graph, f"{name}_scale", lambda: both()[1], ir.DataType.FLOAT, (outer,))
-    zero = _initializer(graph, f"{name}_zero", lambda: np.zeros(outer, np.int8), ir.DataType.INT8, (outer,))
-    source = product.node.inputs[0]
-    dynamic = ir.node("DynamicQuantizeLinear", [source], num_outputs=3)
-    integer = ir.node("MatMulInteger", [dynamic.outputs[0], weight, dynamic.outputs[2], zero])
-    cast_back = ir.node("Cast", [integer.outputs[0]], attributes={"to": ir.DataType.FLOAT.value})
-    scales = ir.node("Mul", [dynamic.outputs[1], scale])
-    scaled = ir.node("Mul", [cast_back.outputs[0], scales.outputs[0]])
-    nodes = [dynamic, integer, cast_back, scales, scaled]
-    if product.node.op_type == "Gemm" and len(product.node.inputs) > 2:
-        nodes.append(ir.node("Add", [scaled.outputs[0], product.node.inputs[2]]))
-    old = product.node.outputs[0]
-    nodes[-1].outputs[0].shape, nodes[-1].outputs[0].type = old.shape, old.type
-    ir.convenience.replace_nodes_and_values(graph, product.node, [product.node], nodes, [old], [nodes[-1].outputs[0]])
-    if product.turned is not None:
-        graph.remove(product.turned, safe=True)
-
-
-def quantize_columns(value: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """[in, out] weights as int8 in -64 .. 64 with one scale per column: seven bits, because u8 x s8 sums saturate without VNNI."""
-    scale = np.abs(value).max(axis=0) / 64.0
-    scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
-    return np.rint(value / scale).astype(np.int8), scale
-
-
-def lazy(name: str, make: Callable[[], NDArray[Any]], dtype: ir.DataType, shape: tuple[int, ...]) -> ir.LazyTensor:
-    """A tensor that is made anew each time it is looked at, and kept nowhere."""
-    return ir.LazyTensor(
-        lambda: ir.tensor(np.ascontiguousarray(make()), name=name), dtype=dtype, shape=ir.Shape(shape), name=name
-    )
-
-
-def _initializer(
-    graph: ir.Graph, name: str, make: Callable[[], NDArray[Any]], dtype: ir.DataType, shape: tuple[int, ...]
-) -> ir.Value:
-    value = ir.Value(
-        name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype), const_value=lazy(name, make, dtype, shape)
-    )
-    graph.register_initializer(value)
-    return value
 
 
 def _open(file: Path) -> Any:  # noqa: ANN401 - safetensors' own handle

@@ -57,7 +57,7 @@ def choose_form(
         for form in model.family.forms:
             formed = replace(model, family=replace(model.family, form=form))
             module = specialise(formed.graph(questions, None), plain_scale(len(questions)))
-            graph = export(module, spec.height, spec.width, Path(folder) / f"{form}.onnx")
+            graph = export(module, spec.height, spec.width, Path(folder) / f"{form}.onnx", fused=True)
             execution = Execution(
                 graph=graph.name, provider="CPUExecutionProvider", intra_op_threads=threads, scheme="float32"
             )

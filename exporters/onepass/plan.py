@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,26 +63,36 @@ class StreamPlan:
         parameters: numbers in the graph.
         output_bytes: graph with its external data.
         peak_bytes: largest resident memory of the process that exports.
-        runtime_bytes: what ONNX Runtime will at least hold to run it.
+        cpu_seconds: processor time of the export on the machine that the constants below were measured on, s.
+        runtime_bytes: what ONNX Runtime holds to run it.
     """
 
     parameters: int
     output_bytes: int
     peak_bytes: int
+    cpu_seconds: float
     runtime_bytes: int
 
 
-TOOLCHAIN_BYTES = 750 * 2**20  # torch, transformers, onnxscript and a traced graph of some thousand nodes; measured
-QUANTIZE_COPIES = 4.0  # of the largest tensor in float32: as read, turned, divided, rounded
+# Fitted to benchmarks/results/onepass_sizes.md: torch, transformers and onnxscript alone, then what tracing adds for every layer that is traced.
+TOOLCHAIN_BYTES = 560 * 2**20
+LAYER_BYTES = 1.2 * 2**20
+RECURRENT_LAYER_BYTES = 8 * 2**20
+TOOLCHAIN_SECONDS = 14.0
+LAYER_SECONDS = 0.45
+RECURRENT_LAYER_SECONDS = 3.5
+SECONDS_PER_NUMBER = 24e-9  # read, turned, quantized, written
+COPIES = 2.75  # of the largest tensor in float32: as read, turned, divided, rounded, not all at once
+RUNTIME_BYTES = 460 * 2**20  # ONNX Runtime and one frame's tensors at 1,024 patches
 
 
-def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, stored_bytes: int = 2) -> StreamPlan:
+def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, passes: int = 1) -> StreamPlan:
     """Predict a streamed export from tensor shapes alone, so for any size of any family.
 
     Args:
         shapes: the checkpoint's tensors.
         scheme: "float32" or "dynamic-int8".
-        stored_bytes: of a number in the checkpoint (2 for float16 and bfloat16); its files are mapped, and count while they are read.
+        passes: how often the decoder's layers are traced: 1 as a tree, 2 in the prefix form.
     """
     tower, decoder = split_shapes(shapes)
     kept = tower | decoder
@@ -90,5 +101,16 @@ def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, stored_by
     width = 4 if scheme == "float32" else 1
     output = matmul * width + (parameters - matmul) * 4
     largest = max(math.prod(shape) for shape in kept.values())
-    peak = TOOLCHAIN_BYTES + int(largest * (4 * QUANTIZE_COPIES + stored_bytes))
-    return StreamPlan(parameters, output, peak, output + TOOLCHAIN_BYTES // 8)
+    recurrent = len(_layers(name for name in decoder if ".linear_attn." in name))
+    plain = len(_layers(tower)) + passes * (len(_layers(decoder)) - recurrent)
+    recurrent *= passes
+    peak = TOOLCHAIN_BYTES + plain * LAYER_BYTES + recurrent * RECURRENT_LAYER_BYTES + largest * 4 * COPIES
+    seconds = TOOLCHAIN_SECONDS + plain * LAYER_SECONDS + recurrent * RECURRENT_LAYER_SECONDS
+    seconds += parameters * SECONDS_PER_NUMBER
+    return StreamPlan(parameters, output, int(peak), seconds, int(output + RUNTIME_BYTES))
+
+
+def _layers(names: Iterable[str]) -> set[str]:
+    """What stands before and with the number of a layer, each once."""
+    found = (re.match(r"(.*\.(?:layers|blocks)\.\d+)\.", name) for name in names)
+    return {match.group(1) for match in found if match}

@@ -178,10 +178,12 @@ class QwenTower(nn.Module):
     def _attend(self, attention: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401 - transformers' untyped module
         """All patches of the one picture see each other. [n, E] -> [n, E]."""
         count, heads = hidden.shape[0], int(attention.num_heads)
-        query, key, value = attention.qkv(hidden).reshape(count, 3, heads, -1).permute(1, 2, 0, 3).unbind(0)
+        # With a batch axis of one, as every other attention has it: that is how `exporters.fuse` knows one.
+        parts = attention.qkv(hidden).reshape(1, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.unbind(0)
         query, key = (x * cast("Tensor", self.cosine) + _turn(x) * cast("Tensor", self.sine) for x in (query, key))
         weights = torch.softmax((query @ key.transpose(-1, -2)) * attention.scaling, dim=-1)
-        return cast("Tensor", attention.proj((weights @ value).transpose(0, 1).reshape(count, -1)))
+        return cast("Tensor", attention.proj((weights @ value).transpose(1, 2).reshape(1, count, -1))[0])
 
 
 class PixtralTower(nn.Module):

@@ -43,7 +43,7 @@ class Case:
         target = self.work / f"{form}.onnx"
         if not target.exists():
             spec = self.model.family.pixels(self.model.checkpoint)
-            export(self.model.one_pass(self.prompts, form), spec.height, spec.width, target)
+            export(self.model.one_pass(self.prompts, form), spec.height, spec.width, target, fused=True)
         return target
 
 

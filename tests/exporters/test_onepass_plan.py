@@ -30,4 +30,15 @@ def test_int8_is_a_quarter_and_peak_is_one_tensor() -> None:
     assert whole.output_bytes == whole.parameters * 4
     assert small.output_bytes == 600_800 + 600 * 4
     deeper = SHAPES | {f"model.language_model.layers.{n}.mlp.up_proj.weight": (1000, 600) for n in range(1, 9)}
-    assert plan_stream(deeper, "float32").peak_bytes == whole.peak_bytes
+    more = plan_stream(deeper, "float32")
+    assert more.output_bytes - whole.output_bytes == 8 * 600_000 * 4
+    assert (
+        more.peak_bytes - whole.peak_bytes < 8 * 600_000 * 4 * 0.6
+    )  # names and nodes of eight layers, not their weights
+
+
+def test_a_second_pass_costs_time_and_no_bytes() -> None:
+    """The prefix form traces the decoder twice; what is written stays one copy."""
+    once, twice = plan_stream(SHAPES, "dynamic-int8"), plan_stream(SHAPES, "dynamic-int8", passes=2)
+    assert twice.output_bytes == once.output_bytes
+    assert twice.cpu_seconds > once.cpu_seconds
