@@ -18,11 +18,12 @@ import statistics
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -113,7 +114,7 @@ def speaking_copy(folder: Path) -> Path:
         (folder / path).write_bytes(content)
         entries.append(FileEntry(path=path, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)))
     section = {
-        "begin": "speech/begin.onnx", "follow": "speech/follow.onnx", "pieces": "speech/pieces.json", "room": ROOM,
+        "begin": "speech/begin.onnx", "follow": "speech/follow.onnx", "pieces": "speech/pieces.json", "room": ROOM, "tokens": ROOM,
         "questions": [[1, 2, 3]] * len(manifest.faults), "ends": [99], "scheme": "float32", "compared": 0, "equal": 0,
     }  # fmt: skip
     document = manifest.model_dump() | {"speech": section, "files": [*manifest.files, *entries]}
@@ -121,23 +122,46 @@ def speaking_copy(folder: Path) -> Path:
     return folder
 
 
+class OnlyLooks:
+    """On the inference thread an explainer that another thread drives does nothing but look."""
+
+    def __init__(self, explainer: Explainer) -> None:
+        self.look = explainer.look
+
+    def ready(self, now_ns: int) -> bool:
+        """Never on this thread."""
+        return now_ns < 0
+
+    def step(self) -> None:
+        """Not here."""
+
+
 class Watched(Daemon):
     """A daemon whose inference thread's worker can be reached, and whose explanations can be turned off and on."""
 
     worker: Worker
     explainer: Explainer
+    raised: deque[tuple[str, str, int]]  # what an explainer on another thread is still to be told
 
     def _prepare(self) -> Worker:
         self.worker = super()._prepare()
         found = self.worker._explainer  # noqa: SLF001 - turned off and on below
         assert found is not None
-        self.explainer = found
+        self.explainer, self.raised = found, deque()
         return self.worker
 
     def explain(self, how: str) -> None:
         """``off``, ``between frames``, or on a thread that somebody else drives."""
-        self.worker._explainer = self.explainer if how == "between frames" else None  # noqa: SLF001 - one reference, set at once
-        self._annunciator.on_raised = None if how == "off" else self.explainer.raised
+        self.worker._explainer, self._annunciator.on_raised = None, None  # noqa: SLF001 - one reference each, set at once
+        time.sleep(0.3)  # what is under way ends
+        self.explainer._waiting.clear()  # noqa: SLF001 - a block begins with an empty desk
+        if self.explainer._job is not None:  # noqa: SLF001 - likewise
+            self.explainer._end("stale")  # noqa: SLF001 - likewise
+        only_looks: Any = OnlyLooks(self.explainer)
+        who = {"off": None, "between frames": self.explainer}.get(how, only_looks)
+        self.worker._explainer = who  # noqa: SLF001 - one reference, set at once
+        listeners: dict[str, Any] = {"off": None, "between frames": self.explainer.raised}
+        self._annunciator.on_raised = listeners.get(how, lambda *raised: self.raised.append(raised))
 
 
 @dataclass
@@ -167,6 +191,8 @@ def own_thread(daemon: Watched, policy: str | None) -> Iterator[None]:
         spare = daemon.explainer._pace.spare_ns  # noqa: SLF001 - it need not leave the frames any time
         daemon.explainer._pace.spare_ns = lambda now_ns: 2**62 + 0 * now_ns  # type: ignore[method-assign] # noqa: SLF001 - likewise
         while not stop.is_set():
+            while daemon.raised:
+                daemon.explainer.raised(*daemon.raised.popleft())
             if daemon.explainer.ready(time.monotonic_ns()):
                 daemon.explainer.step()
             else:
@@ -229,6 +255,8 @@ class Rig:
             number += 1
             due += gap_s()
         time.sleep(0.3)
+        if not block.latency_ms:
+            raise SystemExit(f"no frame was judged: {self.daemon._failure}")  # noqa: SLF001 - says why
         block.replaced += self._dropped() - dropped
 
     def _dropped(self) -> int:

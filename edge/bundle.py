@@ -200,6 +200,9 @@ class Speech(Record):
     )
     pieces: str = Field(description="file: JSON list, for each token a text whose characters are its bytes")
     room: int = Field(gt=0, le=65_536, description="tokens that the cache holds")
+    tokens: int = Field(
+        gt=0, description="longest sentence that it was made for, tokens; 1 for a model that answers with a word"
+    )
     questions: tuple[tuple[int, ...], ...] = Field(
         description="tokens of the question about each fault, behind what all begin with; in the order of `faults`"
     )

@@ -75,7 +75,9 @@ def test_while_frames_keep_coming_each_alarm_is_explained_once(speaking: Plant) 
         alarm = speaking.ear.wait("alarm/red", lambda alarm: alarm["state"] == "UNACK_ALM", since=mark)
         told = speaking.ear.wait("explain/red", lambda _: True, since=mark)
         assert told["occurrence_id"] == alarm["occurrence_id"]
-        assert told["text"].startswith("It is red here. Red on camera cam1, upper right of the picture: score 0.1")
+        assert told["text"].startswith(
+            'The model says "It is red here." Red on camera cam1, upper right of the picture: score 0.1'
+        )
         assert (told["how"], told["machine_made"]) == ("generated", True)
         speaking.command("ack", alarm_id="red", occurrence_id=alarm["occurrence_id"])
         film(speaking, DARK, 0.8)
@@ -108,7 +110,7 @@ def test_an_operator_asks_from_a_terminal(speaking: Plant, capsys: pytest.Captur
     film(speaking, spot(), 0.6)
     speaking.ear.until("alarm/red", lambda alarm: alarm["active"])
     assert main(["explain", "red", *where]) == EXIT_OK
-    assert "It is red here. Red on camera cam1" in capsys.readouterr().out
+    assert 'The model says "It is red here." Red on camera cam1' in capsys.readouterr().out
     stale = speaking.command("explain", alarm_id="red", occurrence_id="01ARZ3NDEKTSV4RRFFQ69G5FAV")
     assert (stale["ok"], stale["code"]) == (False, "stale_occurrence")
     film(speaking, DARK, 0.8)

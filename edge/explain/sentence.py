@@ -58,13 +58,14 @@ def template(facts: Facts, where: str | None) -> str:
     said = [*_score(facts), *_rank(facts), *_trend(facts)]
     said += [f"sensor rule {name} {_RULES[verdict]}" for name, verdict in facts.rules]
     if facts.false_alarms is not None and facts.score is not None:
-        said.append(f"{100 * facts.false_alarms:.2g} % of good pictures of this site are flagged too")
+        share = f"{100 * facts.false_alarms:.2g} % of" if facts.false_alarms > 0 else "none of"
+        said.append(f"{share} this site's good pictures were flagged at export")
     return f"{facts.title}{place}" + (f": {'; '.join(said)}" if said else "") + f" ({MADE})"
 
 
 def generated(said: str, facts: Facts, where: str | None) -> str:
-    """What a model said, and behind it how sure the flag is."""
-    return f"{said} {template(facts, where)}"
+    """What a model said, marked as its words, and behind it how sure the flag is."""
+    return f'The model says "{said}" {template(facts, where)}'
 
 
 def clean(said: str) -> str:

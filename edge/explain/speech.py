@@ -95,7 +95,8 @@ class Speech:
     def goes_on(self, thought: Thought, token: int, max_tokens: int) -> bool:
         """Whether a token is one more word and not the end of the sentence, of the allowance or of the room."""
         word = token not in self._ends and 0 <= token < len(self._pieces)
-        return word and len(thought.said) < max_tokens and thought.filled < self._spec.room
+        allowed = min(max_tokens, self._spec.tokens)
+        return word and len(thought.said) < allowed and thought.filled < self._spec.room
 
     def say(self, thought: Thought, token: int, probability: float) -> None:
         """Take a token as said."""

@@ -215,6 +215,7 @@ def _modules(model: GenerativeModel, questions: Sequence[str], tokens: int) -> t
         follow=f"{FOLDER}/follow.onnx",
         pieces=f"{FOLDER}/pieces.json",
         room=room,
+        tokens=tokens,
         questions=inputs.layout.suffixes,
         ends=tuple(sorted(special_tokens(load_tokenizer(checkpoint.folder)))),
         scheme="float32",

@@ -195,7 +195,7 @@ def speech_files() -> dict[str, bytes]:
 def speech_section(faults: int = 3) -> dict[str, Any]:
     """The manifest's section for `speech_files`: every question ends with token 0, behind which comes the first word."""
     return {
-        "begin": "speech/begin.onnx", "follow": "speech/follow.onnx", "pieces": "speech/pieces.json", "room": SPEECH_ROOM,
+        "begin": "speech/begin.onnx", "follow": "speech/follow.onnx", "pieces": "speech/pieces.json", "room": SPEECH_ROOM, "tokens": 100,
         "questions": [[4, 0]] * faults, "ends": [0], "scheme": "float32", "compared": 0, "equal": 0,
     }  # fmt: skip
 

@@ -64,7 +64,9 @@ def test_a_generative_bundle_says_it_in_its_own_words(tmp_path: Path) -> None:
     raise_alarm(bench)
     bench.idle(5000)
     told = bench.last("explain/red")
-    assert told["text"].startswith("It is red here. Red on camera cam, lower left of the picture: score 0.1")
+    assert told["text"].startswith(
+        'The model says "It is red here." Red on camera cam, lower left of the picture: score 0.1'
+    )
     assert (told["how"], told["word_probability"]) == ("generated", 0.5)
     assert bench.last("heartbeat")["explanations"] == {"generated": 1}
 

@@ -231,7 +231,9 @@ def test_an_explanation_belongs_to_its_occurrence_and_says_what_it_is() -> None:
     assert (told.id, told.occurrence_id, told.machine_made) == ("crack", "o1", True)
     assert told.source.frame_seq == 3
     assert (told.where, told.confidence) == ("right", 0.5)
-    assert told.text.startswith("It is red here. Crack on camera cam, right of the picture: score 0.90")
+    assert told.text.startswith(
+        'The model says "It is red here." Crack on camera cam, right of the picture: score 0.90'
+    )
     assert told.text.endswith("(machine-made)")
     assert told.word_probability == 0.5
     assert told.made_ms > PICTURE_MS

@@ -20,7 +20,7 @@ def test_everything_that_is_known_is_said() -> None:
     assert template(CRACK, "upper left") == (
         "Crack on camera cam1, upper left of the picture: score 0.93, well above its limit 0.80; highest of 7 faults; "
         "up from 0.12 a second before; sensor rule shaking agrees; sensor rule hot has no data; "
-        "1.2 % of good pictures of this site are flagged too (machine-made)"
+        "1.2 % of this site's good pictures were flagged at export (machine-made)"
     )
 
 
@@ -70,5 +70,7 @@ def test_a_models_words_are_made_fit_to_show() -> None:
 def test_generated_words_stand_before_the_facts() -> None:
     """The model's own words, then how sure the flag is; marked as made by a machine."""
     said = generated("A crack runs across the rim.", CRACK, "top")
-    assert said.startswith("A crack runs across the rim. Crack on camera cam1, top of the picture: score 0.93")
+    assert said.startswith(
+        'The model says "A crack runs across the rim." Crack on camera cam1, top of the picture: score 0.93'
+    )
     assert said.endswith(f"({MADE})")

@@ -56,8 +56,10 @@ def test_the_question_then_the_sentence_until_its_end(tmp_path: Path) -> None:
 
 
 def test_the_sentence_is_bounded(tmp_path: Path) -> None:
-    """By the allowance of tokens, and by the room of the cache even where nothing ends it."""
+    """By the allowance of tokens, by what the bundle was made for, and by the room of the cache even where nothing ends it."""
     assert load(tmp_path).text(speak(load(tmp_path), max_tokens=2)) == "It is"
+    short = SPEC.model_copy(update={"tokens": 1})
+    assert load(tmp_path).text(speak(load(tmp_path, spec=short))) == "It"
     endless = SPEC.model_copy(update={"ends": (99,)})
     thought = speak(load(tmp_path, spec=endless), max_tokens=1000)
     assert thought.filled == SPEECH_ROOM
