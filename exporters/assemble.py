@@ -99,6 +99,8 @@ def assemble(
         **report.plots(findings),
         **{name: album.encoded[index] for name, index in golden.items()},
     }
+    if weights_beside(verified.graph).exists():
+        files[f"{GRAPH_FILE}.data"] = weights_beside(verified.graph)
     if spoken is not None:
         files |= spoken.files
     manifest = _manifest(job, number, now) | {
@@ -109,6 +111,11 @@ def assemble(
         "proof": proof,
     }
     return pack.pack(out, f"{job.recipe.name}-v{number}", files, manifest)
+
+
+def weights_beside(graph: Path) -> Path:
+    """Where a streamed graph keeps its weights."""
+    return graph.with_name(graph.name + ".data")
 
 
 def _target(job: Job) -> Target:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge.board import machine_facts
 from edge.bundle import InputSpec
 from edge.errors import ConfigError
 from exporters import load
 from exporters.device import Device, load_device
 from exporters.families.base import Checkpoint, Family, Geometry, PixelSpec
 from exporters.onepass.generative import Generative
+from exporters.plan import MIB, WEIGHT_COPIES
 from exporters.recipe import Recipe, checkpoint_folder, load_recipe
+
+ONNX_FILE_BYTES = 2**31  # most that one ONNX file holds; a larger graph keeps its weights beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,27 @@ class Job:
     def input(self) -> InputSpec:
         """The tensor that the graph takes."""
         return InputSpec(name="frame", width=self.pixels.width, height=self.pixels.height, resize=self.pixels.resize)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the weights stay on disk: the recipe's word, else whether they would not fit into memory or one ONNX file."""
+        if not isinstance(self.family, Generative):
+            return False
+        asked = self.recipe.generative.stream
+        parameters = self.geometry.matmul_parameters + self.geometry.other_parameters
+        whole_mib = (self.checkpoint.parameters + (WEIGHT_COPIES - 1) * parameters) * 4 / MIB
+        too_large = whole_mib > machine_facts().memory_mib / 2 or parameters * 4 > ONNX_FILE_BYTES
+        return too_large if asked is None else asked
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """What to try: the recipe's schemes, else the board's, and for a decoder on a CPU 4 bits too."""
+        if self.recipe.quantization.schemes:
+            return self.recipe.quantization.schemes
+        if not isinstance(self.family, Generative) or self.board.providers[0] != "CPUExecutionProvider":
+            return self.board.schemes
+        kept = tuple(one for one in self.board.schemes if not (self.streamed and one in {"float32", "static-int8"}))
+        return (*kept, "decoder-int4")
 
     @property
     def budget_ms(self) -> float:
@@ -76,7 +101,7 @@ def _asked(family: Family, recipe: Recipe) -> Family:
     if isinstance(family, Generative):
         if recipe.head.kind == "fitted":
             raise ConfigError(f"head.kind = 'fitted' needs a dual encoder; {family.name} answers questions in words.")
-        return replace(family, **recipe.generative.model_dump())
+        return replace(family, **recipe.generative.model_dump(exclude={"stream"}))
     for name, section in (("generative", recipe.generative), ("explain", recipe.explain)):
         if section.model_fields_set:
             raise ConfigError(

@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from edge.board import machine_facts
 from edge.bundle import Execution
+from edge.errors import ExportError
 from exporters import calibrate, images, load, measure, pack, prompts, quantize, verify
-from exporters.assemble import Verified, assemble
+from exporters.assemble import GRAPH_FILE, Verified, assemble, weights_beside
 from exporters.families.base import Model, Question
 from exporters.images import Album
 from exporters.job import Job
-from exporters.onepass.generative import Generative
+from exporters.onepass.generative import Generative, GenerativeModel
+from exporters.onepass.plan import plan_stream
 from exporters.plan import Plan, make_plan
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from exporters.onepass.generative import GenerativeModel
     from exporters.onepass.speech import Spoken
+    from exporters.settle import Scheme as StreamScheme
     from exporters.specialise import Scale
 
 Say = Callable[[str], None]
@@ -47,7 +49,15 @@ def plan(job: Job) -> Plan:
         images=images.count_images(job.recipe, job.base),
         family=job.family.name,
         sizes=job.sizes,
+        schemes=job.schemes,
+        streamed=plan_stream(job.checkpoint.shapes, "dynamic-int8", passes=_passes(job)) if job.streamed else None,
     )
+
+
+def _passes(job: Job) -> int:
+    """How often the decoder's layers stand in the graph."""
+    family = cast("Generative", job.family)
+    return 2 if (family.form or family.forms[0]) == "prefix" else 1
 
 
 class Progress:
@@ -70,6 +80,7 @@ class Compiled:
     reference: NDArray[np.float32]  # evidence [N, K]
     scale: Scale
     module: nn.Module
+    model: Model
 
 
 def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
@@ -84,7 +95,7 @@ def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
     step("images", "reading and splitting")
     album = images.load_album(job.recipe, job.base, job.input)
     step("load", f"{job.checkpoint.folder.name} ({job.family.name})")
-    model = load.load(job.checkpoint, job.family)
+    model = _loaded(job)
     model, asking = _one_token(job, model, album, step)
     with tempfile.TemporaryDirectory(prefix="edge-export-") as folder:
         compiled = compile_faults(job, model, album, step)
@@ -115,7 +126,7 @@ def compile_faults(job: Job, model: Model, album: Album, step: Progress) -> Comp
         bound = job.recipe.tolerance.false_alarm_bound
         pairs = [calibrate.fit_scale(evidence[chosen, k], bound) for k in range(len(asked))]
         scale = Scale(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs], np.float32))
-    return Compiled(asked, head, evidence, scale, specialise(model.graph(asked, head), scale))
+    return Compiled(asked, head, evidence, scale, specialise(model.graph(asked, head), scale), model)
 
 
 def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, step: Progress) -> Verified:
@@ -128,13 +139,15 @@ def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, 
     scores, parities = {}, {}
     for scheme, graph in graphs.items():
         step("verify", f"{scheme} on {len(album.frames)} images")
-        execution = Execution(graph=graph.name, provider=provider, intra_op_threads=1, scheme=scheme)
+        execution = Execution(
+            graph=str(graph.relative_to(folder)), provider=provider, intra_op_threads=1, scheme=scheme
+        )
         scores[scheme] = measure.score_frames(folder, execution, job.input, "scores", album.frames)
         limits = calibrate.thresholds(job.recipe, album, scores[scheme])
         parities[scheme] = verify.compare(wanted, scores[scheme], wanted_limits, limits, share)
         if scheme == "float32":
             verify.check_exact(parities[scheme], [q.id for q in compiled.questions], wanted, scores[scheme])
-    executions = _executions(job, graphs, provider)
+    executions = _executions(job, {scheme: graph.relative_to(folder) for scheme, graph in graphs.items()}, provider)
     step("measure", f"{len(executions)} candidates in turns")
     picture = folder / "picture"
     picture.write_bytes(album.encoded[0])
@@ -146,7 +159,7 @@ def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, 
     timed = measure.measure(timing)
     candidates = verify.choose(
         [
-            verify.Measured(execution, graphs[execution.scheme].stat().st_size, latency, parities[execution.scheme])
+            verify.Measured(execution, _size(graphs[execution.scheme]), latency, parities[execution.scheme])
             for execution, latency in zip(executions, timed.infer, strict=True)
         ]
     )
@@ -208,14 +221,21 @@ def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module
 
 
 def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Progress) -> dict[str, Path]:
-    """One ONNX file per scheme; the float one is always made, being what the others come from."""
+    """One ONNX file per scheme. In memory the float one is always made, being what the others come from; a stream writes each by itself."""
     from exporters import export  # noqa: PLC0415 - imports torch
 
+    graphs: dict[str, Path] = {}
+    for scheme in job.schemes:
+        if job.streamed or scheme == "decoder-int4":
+            step("stream", f"{scheme}, tensor by tensor")
+            graphs[scheme] = _stream(compiled, folder / scheme / GRAPH_FILE, scheme)
+    if job.streamed:
+        return graphs
     step("export", "torch to ONNX")
     plain = export.export(
         compiled.module, job.pixels.height, job.pixels.width, folder / "float32.onnx", fused=_fused(job)
     )
-    graphs = {"float32": plain}
+    graphs["float32"] = plain
     pool = (
         np.flatnonzero(calibrate.calibrating(job.recipe, album))
         if not album.synthetic
@@ -224,8 +244,8 @@ def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Prog
     pool = pool if len(pool) else np.arange(len(album.frames))
     count = min(job.recipe.quantization.calibration_images, len(pool))
     frames = album.frames[pool[np.linspace(0, len(pool) - 1, count).astype(int)]]
-    for scheme in job.recipe.quantization.schemes or job.board.schemes:
-        if scheme != "float32":
+    for scheme in job.schemes:
+        if scheme not in graphs:
             step("quantize", scheme)
             graphs[scheme] = quantize.quantize(
                 scheme, plain, folder / f"{scheme}.onnx", frames=frames, input_name="frame",
@@ -234,13 +254,37 @@ def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Prog
     return graphs
 
 
+def _stream(compiled: Compiled, target: Path, scheme: str) -> Path:
+    model = compiled.model
+    if not isinstance(model, GenerativeModel):
+        raise ExportError(f"{scheme} is for checkpoints that answer in words: they have a decoder.")
+    return model.stream(compiled.questions, compiled.scale, target, cast("StreamScheme", scheme))
+
+
+def _loaded(job: Job) -> Model:
+    """The checkpoint in memory, or with its weights left on disk."""
+    if not job.streamed:
+        return load.load(job.checkpoint, job.family)
+    if job.recipe.generative.questions != "worded" or job.recipe.explain.speak:
+        raise ExportError(
+            "one-token questions and speech need the checkpoint in memory: set generative.stream = false, or leave them out."
+        )
+    from exporters.onepass.borrowed import load_streamed  # noqa: PLC0415 - imports torch
+
+    return load_streamed(cast("Generative", job.family), job.checkpoint)
+
+
+def _size(graph: Path) -> int:
+    """Of a graph with the weights that lie beside it, bytes."""
+    return sum(file.stat().st_size for file in (graph, weights_beside(graph)) if file.exists())
+
+
 def _executions(job: Job, graphs: Mapping[str, Path], provider: str) -> tuple[Execution, ...]:
-    wanted = job.recipe.quantization.schemes or job.board.schemes
     cores = machine_facts().cores
     threads = [n for n in job.recipe.quantization.threads or job.board.threads if n <= min(cores, job.board.cores)]
     return tuple(
-        Execution(graph=graphs[scheme].name, provider=provider, intra_op_threads=count, scheme=scheme)
-        for scheme in wanted
+        Execution(graph=str(graphs[scheme]), provider=provider, intra_op_threads=count, scheme=scheme)
+        for scheme in job.schemes
         for count in threads or [1]
     )
 

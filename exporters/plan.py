@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from exporters.device import Device
 from exporters.families.base import Checkpoint, Geometry, PixelSpec
@@ -15,8 +16,24 @@ TOOLCHAIN_MIB = 900.0
 TOOLCHAIN_SECONDS = 20.0
 WEIGHT_COPIES = 4.0  # checkpoint, traced program, ONNX message, and the quantizer's copy, float32 each
 GRAPH_BYTES = 40_000  # nodes and names of a graph
+INT4_BYTES = 0.625  # of a weight: half a byte, and a float32 scale for every 32
+INT4_SLOWDOWN = 1.8  # against int8, over a prompt of some tens of tokens
 ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
 SCORED_PASSES = 1.0  # of every scheme over every image
+
+
+class Need(Protocol):
+    """What a streamed export takes."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest resident memory."""
+        ...
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time, s."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,8 @@ def make_plan(
     images: Mapping[str, int],
     family: str,
     sizes: Sequence[tuple[int, Geometry]] = (),
+    schemes: tuple[str, ...] = (),
+    streamed: Need | None = None,
 ) -> Plan:
     """Estimate a build.
 
@@ -102,8 +121,10 @@ def make_plan(
         images: how many pictures each class has; empty without site images.
         family: name of its family.
         sizes: edges in px that the graph could take instead, and its size and work then.
+        schemes: what to try; none: the recipe's, else the board's.
+        streamed: what writing one scheme tensor by tensor takes; None: the checkpoint is held in memory.
     """
-    schemes = recipe.quantization.schemes or board.schemes
+    schemes = schemes or recipe.quantization.schemes or board.schemes
     threads = [n for n in recipe.quantization.threads or board.threads if n <= board.cores]
     options = tuple(
         Option(scheme, count, size_bytes(geometry, scheme), latency_ms(geometry, board, scheme, count))
@@ -122,6 +143,9 @@ def make_plan(
     seconds = (
         TOOLCHAIN_SECONDS + total * per_frame * (2 + SCORED_PASSES * len(schemes)) + recipe.tolerance.timing_seconds
     )
+    if streamed is not None:
+        memory = streamed.peak_bytes / MIB + total * frame_bytes * 5 / MIB
+        seconds += streamed.cpu_seconds * len(schemes)
     if recipe.head.kind == "fitted":
         seconds += total * per_frame + total * recipe.head.epochs * 2e-3
     return Plan(
@@ -134,6 +158,7 @@ def make_plan(
             schemes=schemes,
             threads=threads,
             generative=bool(sizes),
+            streamed=streamed is not None,
         ),
         options=options,
         resolutions=tuple(
@@ -154,7 +179,10 @@ def make_plan(
 def size_bytes(geometry: Geometry, scheme: str) -> float:
     """Size of the ONNX file: products in int8 or float32, the rest in float32."""
     width = 4 if scheme == "float32" else 1
-    return geometry.matmul_parameters * width + geometry.other_parameters * 4 + GRAPH_BYTES
+    weights = float(geometry.matmul_parameters * width)
+    if scheme == "decoder-int4":
+        weights -= geometry.decoder_parameters * (1 - INT4_BYTES)
+    return weights + geometry.other_parameters * 4 + GRAPH_BYTES
 
 
 def latency_ms(geometry: Geometry, board: Device, scheme: str, threads: int) -> float:
@@ -162,6 +190,9 @@ def latency_ms(geometry: Geometry, board: Device, scheme: str, threads: int) -> 
     speed = board.throughput.fp32_gflops * 1e9
     if scheme == "float32":
         seconds = geometry.flop / speed
+    elif scheme == "decoder-int4":
+        # Slower for scoring, fewer bytes for one token: `benchmarks/results` has what was measured, a build measures again.
+        return INT4_SLOWDOWN * latency_ms(geometry, board, "dynamic-int8", threads)
     else:
         products = geometry.flop * (1 - ATTENTION_SHARE)
         seconds = products / (board.throughput.int8_gops * 1e9) + geometry.flop * ATTENTION_SHARE / speed
@@ -178,6 +209,7 @@ def _steps(
     schemes: tuple[str, ...],
     threads: list[int],
     generative: bool,
+    streamed: bool,
 ) -> tuple[str, ...]:
     phrases = sum(
         len(fault.words) + (0 if generative else len(recipe.normal_words_of(fault))) for fault in recipe.faults
@@ -196,7 +228,7 @@ def _steps(
         f"specialise  uint8 [1, {spec.height}, {spec.width}, 3], {spec.resize}, normalisation in the graph; {kept}",
         f"prompts     {len(recipe.faults)} faults, {phrases} phrasings; {head}",
         f"images      {shown}",
-        f"quantize    {', '.join(schemes)}",
+        f"quantize    {', '.join(schemes)}" + ("; weights stay on disk, written tensor by tensor" if streamed else ""),
         f"verify      {len(schemes) * len(threads)} candidates on {' or '.join(map(str, threads))} threads, taking turns",
         "pack        the fastest that keeps the verdicts",
     )

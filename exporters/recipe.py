@@ -19,7 +19,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")  # what edge.preprocess decodes; ot
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Scheme = Literal["float32", "dynamic-int8", "static-int8"]
+Scheme = Literal["float32", "dynamic-int8", "static-int8", "decoder-int4"]
 
 
 class Section(BaseModel):
@@ -115,6 +115,10 @@ class Generative(Section):
     questions: Literal["worded", "one-token"] = Field(
         default="worded",
         description="worded: asked as they stand; one-token: each becomes one token fitted on the site's images, everything else frozen",
+    )
+    stream: bool | None = Field(
+        default=None,
+        description="keep the weights on disk and write the graph tensor by tensor; none: where the checkpoint would not fit into memory",
     )
 
 

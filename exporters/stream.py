@@ -91,6 +91,12 @@ class Weights:
             table = opened.get_slice(name)
             return torch.cat([table[row : row + 1] for row in wanted]).float()
 
+    def slice(self, name: str, start: int, end: int) -> Tensor:
+        """[end - start, D] neighbouring rows of a table as float32."""
+        with _open(self._files[name]) as opened:
+            rows: Tensor = opened.get_slice(name)[start:end].float()
+            return rows
+
 
 def stream(
     family: Generative,
@@ -101,6 +107,7 @@ def stream(
     scheme: Scheme = "float32",
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     output_name: str = "logits",
+    soft: Tensor | None = None,
 ) -> Written:
     """Write the one-pass graph of a generative checkpoint, its weights never all in memory.
 
@@ -112,6 +119,7 @@ def stream(
         scheme: how products with large weights are written; "decoder-int4" is 4 bits in the decoder and int8 in the tower.
         wrap: what stands behind the logits in the graph.
         output_name: of the graph.
+        soft: [K, D] one-token questions, if they were fitted.
 
     Raises:
         ExportError: the model does not trace, or its parameters are not in the checkpoint.
@@ -119,7 +127,12 @@ def stream(
     weights = Weights(checkpoint.folder)
     skeleton, names = hollow(checkpoint.folder, weights)
     module = family.assemble(
-        checkpoint, skeleton, prompts, None, rows=lambda table, rows: weights.rows(names[id(table)], rows)
+        checkpoint,
+        skeleton,
+        prompts,
+        None,
+        rows=lambda table, rows: weights.rows(names[id(table)], rows),
+        soft=soft,
     )
     tower = {id(parameter) for parameter in module.get_submodule("front").parameters()}
     module = module if wrap is None else wrap(module).eval()

@@ -40,12 +40,13 @@ class Geometry:
     """The size of the graph that will run, for `plan`.
 
     ``matmul_parameters`` are weights of matrix products (int8 quantization shrinks them), ``other_parameters`` stay float32;
-    ``flop`` counts one frame (a multiply and an add are two).
+    ``flop`` counts one frame (a multiply and an add are two); ``decoder_parameters`` are those products' that a decoder has.
     """
 
     matmul_parameters: int
     other_parameters: int
     flop: float
+    decoder_parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from exporters.onepass.graph import Decoder, Inputs, Rows
+    from exporters.settle import Scheme
+    from exporters.specialise import Scale
 
 Form = Literal["tree", "prefix"]
 Asked = Literal["worded", "one-token"]
@@ -273,6 +275,25 @@ class GenerativeModel:
             return Evidence(short, [1] * len(self.soft)).eval()
         counts = [len(question.words) for question in questions]
         return Evidence(self.one_pass(self.family.compile(self.checkpoint, questions)), counts).eval()
+
+    def stream(self, questions: Sequence[Question], scale: Scale, target: Path, scheme: Scheme) -> Path:
+        """Write the graph of scores tensor by tensor from the checkpoint's files; its weights lie beside it."""
+        from exporters.export import OUTPUT  # noqa: PLC0415 - imports torch
+        from exporters.onepass.graph import Evidence  # noqa: PLC0415 - likewise
+        from exporters.specialise import specialise  # noqa: PLC0415 - likewise
+        from exporters.stream import stream  # noqa: PLC0415 - likewise
+
+        asked, counts = self.family.compile(self.checkpoint, questions), [len(one.words) for one in questions]
+        if self.soft is not None:
+            asked, counts = self.family.bare(self.checkpoint), [1] * len(self.soft)
+
+        def wrap(logits: nn.Module) -> nn.Module:
+            return specialise(Evidence(logits, counts), scale)
+
+        target.parent.mkdir(exist_ok=True)
+        return stream(
+            self.family, self.checkpoint, asked, target, scheme=scheme, wrap=wrap, output_name=OUTPUT, soft=self.soft
+        ).graph
 
     def one_pass(self, prompts: Prompts, form: Form | None = None) -> nn.Module:
         """uint8 [1, H, W, 3] -> logits [Q, 2] of every phrasing: yes, no."""

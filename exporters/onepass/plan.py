@@ -31,7 +31,7 @@ def estimate(family: Generative, checkpoint: Checkpoint, faults: int) -> Geometr
     flop = 2.0 * patches * _products(tower) + 2.0 * tokens * _products(decoder)
     flop += _attention(checkpoint.config.get("vision_config", {}), patches)
     flop += _attention(checkpoint.config.get("text_config", checkpoint.config), tokens)
-    return Geometry(matmul, others, flop)
+    return Geometry(matmul, others, flop, _products(decoder))
 
 
 def split_shapes(

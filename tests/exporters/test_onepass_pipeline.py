@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,3 +105,52 @@ def test_a_dual_encoder_refuses_the_section(siglip: Path, tmp_path: Path) -> Non
     (tmp_path / "recipe.toml").write_text(recipe)
     with pytest.raises(ConfigError, match="remove the section"):
         prepare(tmp_path / "recipe.toml", "x86-64-avx2")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_stays_on_disk_becomes_the_same_bundle(tmp_path: Path) -> None:
+    """Streamed: transformers answers with borrowed layers, int8 and a 4-bit decoder are written tensor by tensor, timed, and one is chosen."""
+    (tmp_path / "smolvlm").mkdir()
+    tiny.smolvlm(tmp_path / "smolvlm")
+    recipe = RECIPE.replace("[quant", "[generative]\nstream = true\n[quant").replace(
+        "flips_share = 0.2", "flips_share = 1.0"
+    )
+    recipe = recipe.replace('["float32", "dynamic-int8"]', '["float32", "dynamic-int8", "decoder-int4"]')
+    (tmp_path / "recipe.toml").write_text(recipe)
+    job = prepare(tmp_path / "recipe.toml", "x86-64-avx2")
+    assert job.streamed
+    said: list[str] = []
+    bundle = open_bundle(pipeline.build(job, tmp_path / "out", now=datetime(2026, 11, 23, tzinfo=UTC), say=said.append))
+    manifest = bundle.manifest
+    found = {one.scheme: one.parity for one in manifest.proof.candidates}
+    assert set(found) == {"float32", "dynamic-int8", "decoder-int4"}
+    assert found["float32"].max_abs < 1e-4, "the streamed graph is the checkpoint, asked with borrowed layers"
+    assert found["dynamic-int8"].mean_abs < found["decoder-int4"].mean_abs
+    assert any(entry.path == "model.onnx.data" for entry in manifest.files)
+    assert sum("tensor by tensor" in line for line in said) == 3
+    engine = Engine.load(bundle.graph, manifest.execution, input_name=manifest.input.name, output_name=manifest.output)
+    assert engine.run(np.zeros((1, 64, 64, 3), np.uint8)).shape == (2,)
+
+
+def test_a_plan_says_that_weights_stay_on_disk(tmp_path: Path) -> None:
+    """What does not fit into memory or one file is streamed without being asked: the plan says so, needs less memory, and tries 4 bits too."""
+    (tmp_path / "smolvlm").mkdir()
+    tiny.smolvlm(tmp_path / "smolvlm")
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('schemes = ["float32", "dynamic-int8"]\n', ""))
+    small = prepare(tmp_path / "recipe.toml", "x86-64-avx2")
+    assert not small.streamed
+    assert small.schemes == ("float32", "dynamic-int8", "static-int8", "decoder-int4")
+    wide = {
+        name: (shape[0] * 200, shape[1] * 200) if len(shape) == 2 else shape
+        for name, shape in small.checkpoint.shapes.items()
+    }
+    checkpoint = dataclasses.replace(small.checkpoint, shapes=wide)
+    geometry = small.family.geometry(checkpoint, 2)
+    large = dataclasses.replace(small, checkpoint=checkpoint, geometry=geometry)
+    assert large.streamed
+    assert large.schemes == ("dynamic-int8", "decoder-int4")
+    planned = pipeline.plan(large)
+    assert any("tensor by tensor" in line for line in planned.steps)
+    assert planned.peak_memory_mib * 2**20 < geometry.matmul_parameters * 4
+    sizes = {option.scheme: option.size_bytes for option in planned.options}
+    assert 0.5 < sizes["decoder-int4"] / sizes["dynamic-int8"] < 1
