@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import threading
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -359,6 +360,7 @@ class Session:
                 changes = self._catalogue.changes(message)
             for change in changes:
                 self._node.note(change)
+            time.sleep(0)  # the inference thread does not wait for the interpreter until all of them are taken
 
     def _now_ms(self) -> int:
         return self._clock.wall_ns() // 1_000_000
