@@ -20,6 +20,7 @@ MAX_PAYLOAD_BYTES = 16_384
 MAX_AGE_S = 30.0  # an operator's click that arrives later than this is no longer what he meant
 MAX_AHEAD_S = 30.0  # clocks differ
 MAX_REMEMBERED = 1_000
+MAX_TOPIC_BYTES = 512
 
 
 class Verb(StrEnum):
@@ -122,6 +123,16 @@ class CommandDesk:
         if verb.value in self.refused:
             return "not_allowed", f"this site refuses {verb} (commands.refused in its site file)"
         return None
+
+
+def usable_response_topic(topic: str, prefix: str) -> bool:
+    """Whether a reply may go to the topic that a request names: a real topic, and none on which something else of ours, or Sparkplug, is said.
+
+    Our account may write there, so a reply could pass for an alarm's condition or a node's death.
+    """
+    ours = topic.startswith(f"{prefix}/") and not topic.startswith(f"{prefix}/res/")
+    odd = any(letter in topic for letter in "+#\x00") or topic.startswith(("$", "spBv1.0/"))
+    return 0 < len(topic.encode()) <= MAX_TOPIC_BYTES and not ours and not odd
 
 
 def refuse(command: Command, code: Code, detail: str) -> Reply:

@@ -24,7 +24,7 @@ from edge.frame import Drop
 from edge.health import Health
 from edge.infer import ProofResult
 from edge.journal import Journal
-from edge.messages import Reply
+from edge.messages import Reply, State, timestamp
 from edge.mqtt import Connection
 from edge.publish import Publisher, state_message
 from edge.realtime import Grant, make_realtime, trim_memory
@@ -36,6 +36,7 @@ from edge.slot import Slots
 from edge.source import Source
 from edge.sparkplug.setup import sparkplug_catalogue, sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
+from edge.topics import STATE
 from edge.watch import House, Memory, Proven, make_plan, make_worker, prove_plan, publish_policy, remember
 from edge.worker import Inbox, Worker
 
@@ -67,6 +68,8 @@ class Daemon:
         self._plan = make_plan(site, bundle)
         self._clock = clock or Clock()
         self._started_ns = self._clock.monotonic_ns()
+        self._started_ts = timestamp(self._clock.wall_ns())
+        self._twin_ns: int | None = None
         self._session = ulid(self._clock.wall_ns(), secrets.randbits(80))
         self._version = package_version()
         self._stop = threading.Event()
@@ -232,7 +235,7 @@ class Daemon:
         outlet = Connection(
             site.broker,
             client_id=site.node.id,
-            subscriptions=[Subscription(f"{prefix}/cmd/+", 1, no_retained=True)],
+            subscriptions=[Subscription(f"{prefix}/cmd/+", 1, no_retained=True), Subscription(STATE.at(prefix), 1)],
             on_message=self._commanded,
             session_expiry_s=SESSION_EXPIRY_S,
             on_forgotten=lambda: self._journal.forgotten(),  # noqa: PLW0108 - the journal is built after its connection
@@ -264,7 +267,18 @@ class Daemon:
             self._health.rejected(rejection.reason, camera=rejection.camera, sensor=rejection.sensor)
             self._log_first(rejection.camera or rejection.sensor or "somebody", rejection.reason, rejection.detail)
 
+    def _heard_state(self, payload: bytes) -> None:
+        """Our own words come back; a state that was said since our start and is not ours is a twin's: most brokers tell of it no other way."""
+        said = State.model_validate_json(payload)
+        if said.session != self._session and said.online and said.ts is not None and said.ts > self._started_ts:
+            self._twin_ns = self._clock.monotonic_ns()
+            for connection in (self._ingest, self._outlet):
+                connection.give_way()
+
     def _commanded(self, incoming: Incoming) -> None:
+        if incoming.topic == STATE.at(self._plan.site.prefix()):
+            self._heard_state(incoming.payload)
+            return
         if not incoming.topic.startswith(f"{self._plan.site.prefix()}/cmd/"):
             return  # a session that the broker kept may hold subscriptions of an earlier site file
         self._put_command(incoming)
@@ -333,8 +347,13 @@ class Daemon:
             desk=self._desk,
             send=self._outlet.publish,
             link=self._outlet.stats,
+            taken_over=self._taken_over_ns,
             reload=lambda request, incoming: self._reloader.ask(Order(request, incoming), self._plan),
         )
+
+    def _taken_over_ns(self) -> int | None:
+        moments = [self._twin_ns, self._ingest.stats().taken_over_ns, self._outlet.stats().taken_over_ns]
+        return max((moment for moment in moments if moment is not None), default=None)
 
     # --- reload: between two frames ----------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class ConnectionStats:
 
     ``refused`` says what is wrong and is None when nothing is; ``pending`` counts messages handed over and not yet sent or acknowledged;
     ``dropped`` counts by reason: ``offline``, ``too_large``, ``backlog``, ``refused`` (by the broker's access rules), ``lost`` (unconfirmed
-    when the connection went away), ``incoming_too_large``.
+    when the connection went away), ``incoming_too_large``. ``taken_over_ns``: when somebody last took our name away from us (MQTT 5 says so).
     """
 
     connected: bool
@@ -66,3 +66,4 @@ class ConnectionStats:
     received_bytes: int
     last_message_ns: int | None
     callback_errors: int
+    taken_over_ns: int | None = None

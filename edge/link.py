@@ -28,6 +28,7 @@ from edge.settings import BrokerSettings
 MAX_IN_FLIGHT = 100  # QoS 1 messages sent and not yet acknowledged; a broker may ask for fewer
 IN_FLIGHT_311 = 20  # MQTT 3.1.1 brokers cannot say; Mosquitto's own default
 TICK_MS = 500  # keep-alive is looked at least so often
+TAKEN_OVER = "Session taken over"
 WRONG_VERSION = "Unsupported protocol version"
 DISCONNECT_WITH_WILL = 0x04
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}

@@ -18,13 +18,15 @@ from types import MappingProxyType
 from edge.credentials import password, tls_context
 from edge.envelope import ConnectionStats, Incoming, Outgoing, Subscription
 from edge.errors import ConfigError
-from edge.link import WRONG_VERSION, GiantMessageError, Limits, Link, LinkBrokenError, LinkEvents
+from edge.link import TAKEN_OVER, WRONG_VERSION, GiantMessageError, Limits, Link, LinkBrokenError, LinkEvents
 from edge.settings import BrokerSettings
 
 __all__ = ["Connection", "ConnectionStats", "Incoming", "Outgoing", "Subscription"]
 
 MAX_BACKLOG = 1000  # messages accepted by publish() and not yet sent; more are dropped and counted
 FIRST_PAUSE_S = 0.5  # between attempts to connect; doubles up to reconnect_max_s
+GIVE_WAY_S = 300.0
+TWIN_PAUSE_S = 15.0  # after somebody else connected under our name: at once we would steal it back, and so for ever
 STABLE_S = 10.0  # a connection that lived so long was no failure: the next pause is short again
 LIFELESS_S = 60.0  # longer than a name server that does not answer, a TCP connect and a TLS handshake together
 GOODBYE_S = 0.5  # for the DISCONNECT packet itself to leave
@@ -97,6 +99,8 @@ class Connection:
         self._dropped: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._last_message_ns: int | None = None
+        self._taken_over_ns: int | None = None
+        self._give_way_until_ns = 0
         self._refused: str | None = "not started"
 
         self._thread: threading.Thread | None = None
@@ -155,6 +159,10 @@ class Connection:
             self._subscriptions = tuple(subscriptions)
             self._wake()
 
+    def give_way(self) -> None:
+        """Somebody else uses our name: connect only after long pauses for some minutes, and do not steal it back at once. Any thread."""
+        self._give_way_until_ns = self._monotonic_ns() + round(GIVE_WAY_S * 1e9)
+
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted us and the connection is up."""
@@ -182,6 +190,7 @@ class Connection:
                 received_bytes=self._counts["received_bytes"],
                 last_message_ns=self._last_message_ns,
                 callback_errors=self._counts["callback_errors"],
+                taken_over_ns=self._taken_over_ns,
             )
 
     def _accept(self, message: Outgoing, *, backlog: int) -> int | None:
@@ -216,12 +225,15 @@ class Connection:
             self._went_down(reason)
             lived_s = (self._monotonic_ns() - began_ns) / 1e9
             failures = 0 if lived_s >= STABLE_S else failures + 1
+            if TAKEN_OVER in reason:
+                self._taken_over_ns = self._monotonic_ns()
+                self.give_way()
             if not self._try_other_version(link):
-                self._pause(failures)
+                self._pause(failures, TWIN_PAUSE_S if self._monotonic_ns() < self._give_way_until_ns else 0.0)
 
-    def _pause(self, failures: int) -> None:
+    def _pause(self, failures: int, least_s: float) -> None:
         """Wait before the next attempt: longer each time, and never in step with other devices."""
-        pause_s = min(self._settings.reconnect_max_s, FIRST_PAUSE_S * 2.0 ** min(failures, 16))
+        pause_s = max(least_s, min(self._settings.reconnect_max_s, FIRST_PAUSE_S * 2.0 ** min(failures, 16)))
         until_ns = self._monotonic_ns() + round(pause_s * random.uniform(0.5, 1.0) * 1e9)
         while (left_ns := until_ns - self._monotonic_ns()) > 0 and not self._stopping.is_set():
             self._ticked_ns = self._monotonic_ns()

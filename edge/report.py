@@ -166,5 +166,9 @@ class Reporter:
 
 
 def rss_mib() -> float:
-    """Resident memory of this process, MiB."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES / 2**20
+    """Resident memory of this process, MiB; 0 when the kernel does not say, as when no file can be opened."""
+    try:
+        statm = Path("/proc/self/statm").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    return int(statm.split()[1]) * _PAGE_BYTES / 2**20

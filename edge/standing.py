@@ -18,6 +18,7 @@ from edge.settings import AlarmSettings, Site
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+TWIN_NS = 300 * NS_PER_S  # a twin that left did so at most so long ago
 
 
 class Concern(StrEnum):
@@ -26,6 +27,7 @@ class Concern(StrEnum):
     SILENT = "silent"  # a camera without usable frames, or a sensor without values
     LATE = "late"  # frames come, but no verdict is in budget
     STORAGE = "storage"  # the journal is not safe on the disk
+    TWIN = "twin"  # somebody else connects to the broker under our name
     CLOCK = "clock"  # the system clock is not synchronised
 
 
@@ -114,6 +116,13 @@ NODE_ALARMS = {
         operator_action="Make room in node.state_dir or repair its disk; the heartbeat's journal says what is wrong",
         consequence="Alarms go on, but their states and what was not yet heard are lost at a restart",
     ),
+    Concern.TWIN: SystemAlarm(
+        severity=700,
+        ne107="F",
+        message="Another client uses this device's name at the broker",
+        operator_action="Find the other device or program with the same node.id and give it another; each takes the connection from the other",
+        consequence="Flags and alarms come late or from the wrong device, and frames are missed",
+    ),
     Concern.CLOCK: SystemAlarm(
         severity=400,
         ne107="S",
@@ -137,7 +146,11 @@ def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]
         entries += [_system(camera.id, concern, kind, camera=camera.id) for concern, kind in kinds.items()]
     for sensor in site.sensors:
         entries += [_system(sensor.id, concern, kind, camera=None) for concern, kind in SENSOR_ALARMS.items()]
-    wanted = {Concern.STORAGE: site.node.state_dir is not None, Concern.CLOCK: site.node.require_synchronised_clock}
+    wanted = {
+        Concern.STORAGE: site.node.state_dir is not None,
+        Concern.TWIN: True,
+        Concern.CLOCK: site.node.require_synchronised_clock,
+    }
     return entries + [
         _system(NODE, concern, kind, camera=None) for concern, kind in NODE_ALARMS.items() if wanted[concern]
     ]
@@ -163,6 +176,13 @@ def lateness(arrived_age_ns: int | None, in_budget_age_ns: int | None, uptime_ns
 def unsafe(storage: str) -> Evidence:
     """Whether the journal is not safe on the disk; `storage` as in the heartbeat."""
     return Evidence(Verdict.OK, 0.0, Quality.GOOD) if storage == "ok" else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+
+
+def doubled(taken_over_age_ns: int | None) -> Evidence:
+    """Whether somebody else connects under our name: so long ago it last took the connection from us; None: never."""
+    if taken_over_age_ns is None or taken_over_age_ns > TWIN_NS:
+        return Evidence(Verdict.OK, 0.0, Quality.GOOD)
+    return Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
 
 
 def adrift(synchronised: bool | None) -> Evidence:  # noqa: FBT001 - it is the reading itself

@@ -98,6 +98,7 @@ class House:
     desk: CommandDesk
     send: Callable[[Outgoing], int | None]
     link: Callable[[], ConnectionStats]
+    taken_over: Callable[[], int | None]
     reload: Callable[[Request, Incoming], str | None]
 
 
@@ -197,6 +198,7 @@ def make_worker(proven: Proven, memory: Memory, house: House) -> Worker:
         lenses=memory.lenses,
         explainer=make_explainer(parts, proven.brake, proven.proof.infer_p99_ms, proven.voice),
         snapshots=snapshots,
+        taken_over=house.taken_over,
         reload=house.reload,
     )
 

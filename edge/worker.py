@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from edge.annunciator import Annunciator
 from edge.channel import Channel
 from edge.clock import Clock
-from edge.command import CommandDesk, Refused, Request, Verb, refuse
+from edge.command import CommandDesk, Refused, Request, Verb, refuse, usable_response_topic
 from edge.envelope import Incoming
 from edge.errors import RejectedInput
 from edge.explain.explainer import Explainer
@@ -29,7 +29,7 @@ from edge.report import Reporter
 from edge.rules import Rule
 from edge.settings import Site
 from edge.snapshot import Snapshots
-from edge.standing import NODE, Concern, adrift, alarm_id, lateness, silence, unsafe
+from edge.standing import NODE, Concern, adrift, alarm_id, doubled, lateness, silence, unsafe
 
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
@@ -83,6 +83,7 @@ class Worker:
         explainer: tells about alarms in time left over; None: nobody does.
         snapshots: sends pictures to who may ask; the path feeds it. None: nobody may.
         desk: checks commands; it outlives a reload, so that what was answered before is not executed again.
+        taken_over: when somebody else last took one of our connections, monotonic ns; None: never.
         reload: begins a reload and says why not, or None; whoever finishes it calls `answer`.
     """
 
@@ -104,6 +105,7 @@ class Worker:
         explainer: Explainer | None = None,
         snapshots: Snapshots | None = None,
         desk: CommandDesk | None = None,
+        taken_over: Callable[[], int | None] = lambda: None,
         reload: Callable[[Request, Incoming], str | None] = lambda _request, _incoming: "there is nothing to reload",
     ) -> None:
         self._site = site
@@ -124,6 +126,7 @@ class Worker:
         self._snapshots = snapshots or Snapshots(site, lambda _outgoing: None)
         self._desk = desk or CommandDesk(site.commands.refused)
         self._reload = reload
+        self._taken_over = taken_over
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
         self._sampled: dict[str, Evidence] = {}
@@ -211,6 +214,9 @@ class Worker:
         if self._site.node.state_dir is not None:
             evidence = unsafe(self._journal.stats().storage)
             self._annunciator.sample(alarm_id(NODE, Concern.STORAGE), evidence, now_ns, now_wall_ns)
+        taken_over_ns = self._taken_over()
+        evidence = doubled(None if taken_over_ns is None else now_ns - taken_over_ns)
+        self._annunciator.sample(alarm_id(NODE, Concern.TWIN), evidence, now_ns, now_wall_ns)
         if self._site.node.require_synchronised_clock:
             evidence = adrift(self._clock.synchronised())
             self._annunciator.sample(alarm_id(NODE, Concern.CLOCK), evidence, now_ns, now_wall_ns)
@@ -250,6 +256,9 @@ class Worker:
             self._desk.answered(reply)
         self._note_command(asked, reply, self._clock.monotonic_ns(), self._clock.wall_ns())
         topic, correlation = incoming.response_topic, incoming.correlation
+        if topic is not None and not usable_response_topic(topic, self._site.prefix()):
+            self._health.rejected("bad_response_topic")
+            topic = None
         self._publisher.reply(asked.verb.value, reply, topic=topic, correlation=correlation)
 
     def _note_command(self, asked: Request | Refused, reply: Reply, now_ns: int, now_wall_ns: int) -> None:

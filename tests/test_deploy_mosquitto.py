@@ -86,9 +86,9 @@ def test_the_access_rules_let_each_do_its_own_work_only(client: Callable[[str], 
         wait_for(functools.partial(_settled, connection))
         assert connection.stats().dropped == {"refused": len(topics)}
     everything = [topic for topics in allowed.values() for topic in topics]
-    wait_for(lambda: len(seen_by_scada) == len(everything) and len(seen_by_daemon) == 3)
+    wait_for(lambda: len(seen_by_scada) == len(everything) and len(seen_by_daemon) == 4)
     assert sorted(message.topic for message in seen_by_scada) == sorted(everything)
-    assert {message.topic for message in seen_by_daemon} == {*allowed[camera], *allowed[scada]}
+    assert {message.topic for message in seen_by_daemon} == {*allowed[camera], *allowed[scada], f"{NODE}/state"}
     assert seen_by_camera == []
 
 

@@ -440,6 +440,34 @@ def test_every_command_is_answered_and_journalled(bench: Bench, verb: str, field
     assert event["detail"].endswith(f"{code}. because")
 
 
+@pytest.mark.parametrize(
+    ("topic", "usable"),
+    [
+        ("scada/replies/7", True),
+        ("edge/v1/n/res/mine", True),
+        ("edge/v1/n/alarm/red", False),
+        ("edge/v1/n/state", False),
+        ("edge/v1/n/cmd/ack", False),
+        ("spBv1.0/g/NDEATH/n", False),
+        ("scada/+/x", False),
+        ("scada/#", False),
+        ("$SYS/x", False),
+        ("a\x00b", False),
+        ("", False),
+        ("x" * 600, False),
+    ],
+)
+def test_a_reply_goes_only_where_it_can_pass_for_nothing_else(bench: Bench, topic: str, usable: bool) -> None:  # noqa: FBT001 - a table's column
+    """A response topic with wildcards, or on which something else is said, is not used: the reply comes on ours, and it is counted."""
+    body = {"request_id": "r", "issued_at": timestamp(bench.time.wall_ns()), "user": "op"}
+    payload = json.dumps(body).encode()
+    bench.inbox.put_command(Incoming("p/cmd/rebirth", payload, False, 0, 0, response_topic=topic, correlation=b"7"))  # noqa: FBT003 - a record's field
+    bench.turn()
+    (reply,) = [message for message in bench.sent if message.correlation == b"7"]
+    assert reply.topic == (topic if usable else "p/res/rebirth")
+    assert bench.health.strays() == ({} if usable else {"bad_response_topic": 1})
+
+
 def test_a_repeated_command_is_answered_and_journalled_as_such(bench: Bench) -> None:
     """The second delivery of one request id changes nothing, and the journal does not hide it."""
     bench.frame(RED)
