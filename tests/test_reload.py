@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.rig import PREFIX, STILLS, Daemon, Ear, Sender, site_document, toml
 from edge.__main__ import EXIT_FAILED, EXIT_OK, main
-from tests.brokers import Mosquitto
+from tests.brokers import Mosquitto, wait_for
 from tests.edge.builders import COLOURS, colour_bundle, colour_graph, fault, flat_jpeg, manifest_document, write_bundle
 from tests.sparkplug_conformance.schema import metric, read, value_of
 
@@ -197,8 +197,11 @@ def test_what_cannot_be_changes_nothing(make_site: Callable[..., Site]) -> None:
         assert word in reply["detail"]
         assert site.frame(RED)["met"]
     assert site.ear.last("meta")["model"] == running
-    refused = [event.document() for event in site.ear.on("event") if event.document()["what"] == "reload refused"]
-    assert len(refused) == len(bad) + len(files)
+    wait_for(lambda: len(_refused(site)) == len(bad) + len(files), 10, "each is in the journal, and no other")
+
+
+def _refused(site: Site) -> list[Any]:
+    return [event for heard in site.ear.on("event") if (event := heard.document())["what"] == "reload refused"]
 
 
 def test_a_name_is_no_path(make_site: Callable[..., Site]) -> None:
