@@ -22,6 +22,7 @@ from edge.outbox import Changes
 NAME = "journal.db"
 BALLAST = "journal.ballast"
 BALLAST_BYTES = 512 * 1024  # with a full disk SQLite cannot even delete; this is given up first
+SYNCHRONOUS = "FULL"  # with NORMAL a power cut takes committed rows, see the test of it
 MAX_PAGES = 16_384  # of 4 KiB: 64 MiB
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -208,7 +209,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")  # NORMAL lost committed rows at a power cut
+        db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         db.execute("PRAGMA wal_autocheckpoint = 100")
         db.execute("PRAGMA journal_size_limit = 524288")
         db.execute(f"PRAGMA max_page_count = {MAX_PAGES}")

@@ -160,3 +160,40 @@ def test_late_verdicts_never_clear(tmp_path: Path) -> None:
     assert bench.last("alarm/red")["quality"] != "good"
     assert bench.last("alarm/cam-late")["active"]
     assert "Verdicts of camera cam miss their deadline" in bench.last("state")["reasons"]
+
+
+@pytest.mark.parametrize("hours", [1.0, -24.0, -24.0 * 365 * 50])
+def test_a_clock_that_jumps_moves_no_alarm(hours: float, tmp_path: Path) -> None:
+    """Delays, timeouts, shelving and silence run on the monotonic clock: an hour ahead, a day back or back to 1977 changes no state."""
+    still = ({"id": "cam", "picture": {"frozen_after_ms": 0.0}},)
+    bench = Bench(
+        tmp_path / "bundle",
+        cameras=still,
+        faults=(*_shaking(), {"id": "red", "camera": "cam", "alarm": ALARM | {"on_delay_ms": 500.0}}),
+    )
+    red, dark = (encode_jpeg(np.full((64, 64, 3), (level, 0, 0), np.uint8)) for level in (255, 10))
+    _live(bench, dark, 0.3)
+    assert bench.command("shelve", alarm_id="loose", duration_s=600.0, comment="x")["ok"]
+    before = [event for event in bench.take("event") if event["kind"] == "alarm"]
+    bench.time.jumped_ns = round(hours * 3600e9)
+    _live(bench, dark, 3.0)
+    assert [event for event in bench.take("event") if event["kind"] == "alarm"] == before
+    assert bench.last("flag/red")["verdict"] == "ok"
+    _live(bench, red, 0.3)
+    assert not bench.take("alarm/red")[-1]["active"], "the on-delay is not over"
+    _live(bench, red, 0.5)
+    assert bench.last("alarm/red")["active"]
+    assert bench.last("alarm/loose")["state"] == "SHELVED"
+    assert bench.command("shelve", alarm_id="red", duration_s=60.0, comment="by the new time")["ok"]
+
+
+def _shaking() -> tuple[dict[str, Any], ...]:
+    return ({"id": "loose", "rules": ("shaking",), "alarm": ALARM},)
+
+
+def _live(bench: Bench, encoded: bytes, seconds: float) -> None:
+    """Frames and readings at ten a second."""
+    for _ in range(round(seconds * 10)):
+        bench.reading(1.0)
+        bench.frame(encoded)
+        bench.idle(100)

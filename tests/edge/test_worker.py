@@ -54,6 +54,7 @@ class FakeTime:
     def __init__(self) -> None:
         self.now_ns = 0
         self.step_ns = 10_000
+        self.jumped_ns = 0
 
     def monotonic_ns(self) -> int:
         """Now, and time goes on."""
@@ -61,8 +62,8 @@ class FakeTime:
         return self.now_ns
 
     def wall_ns(self) -> int:
-        """The wall clock runs along."""
-        return WALL_NS + self.now_ns
+        """The wall clock runs along, unless somebody sets it."""
+        return WALL_NS + self.now_ns + self.jumped_ns
 
 
 class Bench:
