@@ -54,7 +54,7 @@ class Case:
 
 
 def cases(engine: Engine, prepare: Preprocessor, ids: list[str], limits: list[float], wanted: int) -> Iterator[Case]:
-    """Flagged faults with a place, from scenes that nobody was trained on."""
+    """Flagged faults with a place, from freshly drawn scenes."""
     rng, found = np.random.default_rng(2026), 0
     while found < wanted:
         spec = sample_spec(rng)
@@ -142,7 +142,7 @@ def main() -> None:
         command="python -m benchmarks.where",
         rows=rows,
         notes=[
-            f"{len(material)} flagged faults (rust, oil, foreign objects ...) on scenes of the simulator that no training saw; the demo's bundle.",
+            f"{len(material)} flagged faults (rust, oil, foreign objects ...) on freshly drawn scenes of the simulator; the demo's bundle.",
             "Within 8 %: from the point that is said to the nearest pixel of the fault's mask, over the picture's width.",
             "Words: the ninth in which the point lies is that of the mask's middle; near a border of ninths one is easily a word beside.",
         ],

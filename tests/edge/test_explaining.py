@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
 
+from edge.explaining import make_explainer
 from edge.messages import json_schemas
 from edge.preprocess import encode_jpeg
+from edge.session import Brake
+from edge.settings import ExplainSettings
 from tests.edge.builders import fault, flat_jpeg, speech_files, speech_section
 from tests.edge.test_worker import ALARM, Bench
 
@@ -141,6 +145,16 @@ def test_with_explanations_off_nobody_explains(tmp_path: Path) -> None:
     bench.idle(5000)
     assert not bench.take("explain/red")
     assert bench.command("explain", alarm_id="red")["code"] == "not_allowed"
+
+
+def test_a_site_that_turns_them_off_while_it_runs_is_obeyed(tmp_path: Path) -> None:
+    """After a reload without explanations nobody listens to alarms any more."""
+    bench = make(tmp_path)
+    annunciator = bench.worker._annunciator
+    assert annunciator.on_raised is not None
+    parts: Any = SimpleNamespace(site=SimpleNamespace(explain=ExplainSettings(enabled=False)), annunciator=annunciator)
+    assert make_explainer(parts, Brake(lambda: False), 1.0) is None
+    assert annunciator.on_raised is None
 
 
 def test_sensor_evidence_is_in_the_sentence(tmp_path: Path) -> None:
