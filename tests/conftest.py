@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import npm
 from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
 from tests.contract import CONTRACT
 from tests.plant import Plant, build_plant, close_plant
+
+settings.register_profile("ours", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session", autouse=True)

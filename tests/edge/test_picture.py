@@ -75,9 +75,9 @@ def test_png_headers_are_read(mode: str, channels: int) -> None:
 def test_size_bombs_are_refused_in_a_millisecond() -> None:
     """A small file that claims 32000x32000 is refused by its header alone, JPEG and PNG."""
     for bomb in (jpeg_claiming(32_000, 32_000), png(20_000, 20_000, zlib.compress(bytes(1000)))):
-        start = time.perf_counter()
+        start = time.process_time()
         assert reason_of(bomb) == "oversize_pixels"
-        assert time.perf_counter() - start < 0.05
+        assert time.process_time() - start < 0.05
 
 
 def test_limits_are_inclusive() -> None:
@@ -141,9 +141,9 @@ def test_inflate_bomb_is_cut_off() -> None:
     deflater = zlib.compressobj(1)
     pixels = b"".join(deflater.compress(bytes(1_000_000)) for _ in range(200)) + deflater.flush()
     bomb = png(10, 10, pixels)
-    start = time.perf_counter()
+    start = time.process_time()
     assert reason_of(bomb) == "damaged"
-    assert time.perf_counter() - start < 0.1  # to its end it would take 0.5 s
+    assert time.process_time() - start < 0.1  # to its end it would take 0.5 s
 
 
 def test_only_picture_chunks_reach_the_decoder() -> None:
