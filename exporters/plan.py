@@ -161,18 +161,29 @@ def make_plan(
             streamed=streamed is not None,
         ),
         options=options,
-        resolutions=tuple(
-            Resolution(
-                edge,
-                one.flop,
-                min(latency_ms(one, board, scheme, count) for scheme in schemes for count in threads),
-                chosen=edge == spec.width,
-            )
-            for edge, one in sizes
-        ),
+        resolutions=_resolutions(board, schemes, threads, sizes, spec.width),
         peak_memory_mib=memory,
         seconds=seconds,
         warnings=_warnings(recipe, board, options, images),
+    )
+
+
+def _resolutions(
+    board: Device,
+    schemes: Sequence[str],
+    threads: Sequence[int],
+    sizes: Sequence[tuple[int, Geometry]],
+    chosen_px: int,
+) -> tuple[Resolution, ...]:
+    """What each edge would cost by the fastest scheme."""
+    return tuple(
+        Resolution(
+            edge,
+            one.flop,
+            min(latency_ms(one, board, scheme, count) for scheme in schemes for count in threads),
+            chosen=edge == chosen_px,
+        )
+        for edge, one in sizes
     )
 
 
