@@ -25,6 +25,10 @@ LAG = 4  # px between the samples of the coarse second difference: twice what a 
 MIN_DETAIL = 1.0  # grey levels: a cell with less shows noise and JPEG blocks, so its loss cannot be noticed
 LOST_SHARE = 0.4  # a cell with less of its own usual least detail has lost its view
 USUAL_LEAST = 0.05  # quantile of a cell's detail over the remembered frames
+STRANGE_LEVEL = (
+    30.0  # grey levels outside its usual range, the light of the whole picture allowed for: something else is there
+)
+SATURATED = 240.0  # grey level from which more light shows no more
 REMEMBERED = 60  # frames that make the baseline
 LEARN_EVERY_NS = 100 * NS_PER_MS  # at most one remembered frame in so long while learning: 6 s of a fast camera
 RENEW_EVERY_NS = 60_000 * NS_PER_MS  # and afterwards, so that the baseline is an hour deep
@@ -54,12 +58,14 @@ class Measures:
         brightest: grey level below which 99 % of it lies, 0..255.
         sharpness: fine detail over coarse detail, a ratio of energies that blur lowers and neither contrast nor light changes.
         detail: float32 [GRID, GRID], coarse detail of each cell, grey levels (root mean square).
+        level: float32 [GRID, GRID], mean grey level of each cell.
     """
 
     darkest: float
     brightest: float
     sharpness: float
     detail: NDArray[np.float32]
+    level: NDArray[np.float32]
 
 
 def measure(tensor: NDArray[np.uint8]) -> Measures:
@@ -70,9 +76,10 @@ def measure(tensor: NDArray[np.uint8]) -> Measures:
     grey = green.astype(np.float32)
     coarse = _curvature(grey, LAG)
     fine = _curvature(grey, 1)
-    detail = _by_cell(coarse)
+    detail = np.sqrt(_by_cell(coarse) / 12.0)  # 12: what noise of one grey level puts into two second differences
+    level = _by_cell(grey[::ROWS])
     sharpness = float(fine.mean()) / (float(coarse.mean()) + 1.0)  # + 1: nothing is divided by a blank wall
-    return Measures(float(darkest), float(brightest), sharpness, detail)
+    return Measures(float(darkest), float(brightest), sharpness, detail, level)
 
 
 def _curvature(grey: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
@@ -90,19 +97,24 @@ def _curvature(grey: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
 def _by_cell(energy: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns = energy.shape[0] // GRID, energy.shape[1] // GRID
     cells = energy[: rows * GRID, : columns * GRID].reshape(GRID, rows, GRID, columns)
-    mean = cells.sum(axis=1).sum(axis=2) / (rows * columns)
-    detail: NDArray[np.float32] = np.sqrt(
-        mean / 12.0
-    )  # 12: what noise of one grey level puts into two second differences
-    return detail
+    mean: NDArray[np.float32] = cells.sum(axis=1).sum(axis=2) / (rows * columns)
+    return mean
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What this camera's good frames look like: the middle of their sharpness, and the least detail usual in each cell, float32 [GRID, GRID]."""
+    """What this camera's good frames look like: the middle of their sharpness, and what was usual in each cell.
+
+    Attributes:
+        sharpness: as in `Measures`.
+        detail: float32 [GRID, GRID], the least usual detail.
+        darkest, brightest: float32 [GRID, GRID], the range of the mean level, grey levels.
+    """
 
     sharpness: float
     detail: NDArray[np.float32]
+    darkest: NDArray[np.float32]
+    brightest: NDArray[np.float32]
 
 
 def judge(seen: Measures, usual: Baseline | None, settings: PictureSettings) -> Trouble | None:
@@ -113,17 +125,25 @@ def judge(seen: Measures, usual: Baseline | None, settings: PictureSettings) -> 
         return Trouble.DAZZLED
     if usual is None:
         return None
-    if seen.sharpness < settings.sharpness_share * usual.sharpness:
-        return Trouble.BLURRED
-    if settings.covered_share > 0.0 and covered(seen.detail, usual.detail) >= settings.covered_share:
+    blurred = seen.sharpness < settings.sharpness_share * usual.sharpness
+    if settings.covered_share > 0.0 and covered(seen, usual, blurred=blurred) >= settings.covered_share:
         return Trouble.COVERED
-    return None
+    return Trouble.BLURRED if blurred else None
 
 
-def covered(detail: NDArray[np.float32], usual: NDArray[np.float32]) -> float:
-    """Share of the picture, 0..1, that the largest connected patch of cells without their usual detail takes."""
-    lost = (usual >= MIN_DETAIL) & (detail < LOST_SHARE * usual)
-    return _largest_patch(lost) / lost.size if lost.any() else 0.0
+def covered(seen: Measures, usual: Baseline, *, blurred: bool = False) -> float:
+    """Share of the picture, 0..1, that the largest connected patch of cells takes that lost their usual detail or show a level never seen there.
+
+    More or less light on everything is no cover: levels are compared after the change that most cells share is taken out. Blur takes detail
+    and leaves levels, so in a blurred picture only levels count.
+    """
+    middle = np.maximum((usual.darkest + usual.brightest) / 2.0, 1.0)
+    level = seen.level / max(float(np.median(seen.level / middle)), 0.05)
+    strange = (level < usual.darkest - STRANGE_LEVEL) | (level > usual.brightest + STRANGE_LEVEL)
+    patch = strange & (seen.level < SATURATED)
+    if not blurred:
+        patch |= (usual.detail >= MIN_DETAIL) & (seen.detail < LOST_SHARE * usual.detail)
+    return _largest_patch(patch) / patch.size if patch.any() else 0.0
 
 
 def _largest_patch(mask: NDArray[np.bool_]) -> int:
@@ -149,6 +169,7 @@ class Memory:
     def __init__(self) -> None:
         self._sharpness: deque[float] = deque(maxlen=REMEMBERED)
         self._detail: deque[NDArray[np.float32]] = deque(maxlen=REMEMBERED)
+        self._level: deque[NDArray[np.float32]] = deque(maxlen=REMEMBERED)
         self._next_ns: int | None = None
         self.baseline: Baseline | None = None
 
@@ -158,11 +179,13 @@ class Memory:
             return
         self._sharpness.append(seen.sharpness)
         self._detail.append(seen.detail)
+        self._level.append(seen.level)
         full = len(self._detail) == REMEMBERED
         self._next_ns = received_ns + (RENEW_EVERY_NS if full else LEARN_EVERY_NS)
         if full:
             least = np.sort(np.stack(self._detail), axis=0)[round(USUAL_LEAST * (REMEMBERED - 1))]
-            self.baseline = Baseline(float(np.median(self._sharpness)), least)
+            levels = np.stack(self._level)
+            self.baseline = Baseline(float(np.median(self._sharpness)), least, levels.min(axis=0), levels.max(axis=0))
 
 
 class Lens:

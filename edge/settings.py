@@ -149,7 +149,7 @@ class PictureSettings(Section):
         default=0.15,
         ge=0.0,
         le=1.0,
-        description="covered: a connected patch of so large a share of the picture lost the detail it always had; 0: off",
+        description="covered: a connected patch of so large a share of the picture lost the detail it always had, or is lighter or darker than it ever was; 0: off",
     )
     n_of_m: tuple[int, int] = Field(
         default=(3, 5), description="[n, m]: n of the last m frames must show a trouble (a freeze counts by time)"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edge.frame import Quality, Verdict
-from edge.lens import LEARN_EVERY_NS, REMEMBERED, Lens, Trouble, covered, measure
+from edge.lens import LEARN_EVERY_NS, REMEMBERED, Baseline, Lens, Measures, Trouble, covered, measure
 from edge.settings import PictureSettings
 
 MS = 1_000_000
@@ -212,16 +212,48 @@ def test_light_and_contrast_are_not_sharpness() -> None:
     assert measure(blurred(scene(1))).sharpness < 0.4 * sharp
 
 
+def usual(detail: float = 5.0, darkest: float = 90.0, brightest: float = 110.0) -> Baseline:
+    """The same everywhere."""
+    cells = [np.full((16, 16), value, np.float32) for value in (detail, darkest, brightest)]
+    return Baseline(1.0, *cells)
+
+
+def cells_of(detail: float = 5.0, level: float = 100.0) -> Measures:
+    """A picture that is the same everywhere."""
+    return Measures(0.0, 255.0, 1.0, np.full((16, 16), detail, np.float32), np.full((16, 16), level, np.float32))
+
+
 def test_covered_counts_the_largest_patch_of_cells_that_had_detail() -> None:
     """Scattered cells do not add up, cells that touch only at corners or over the picture's edge do not, and empty ones do not count."""
-    usual = np.full((16, 16), 5.0, np.float32)
-    detail = usual.copy()
-    detail[3, 15] = detail[4, 0] = detail[5, 1] = 0.0
-    assert covered(detail, usual) == 1 / 256
-    detail[8:12, 2:6] = 1.9
-    assert covered(detail, usual) == 16 / 256
-    usual[8:10] = 0.9
-    assert covered(detail, usual) == 8 / 256
+    seen, known = cells_of(), usual()
+    seen.detail[3, 15] = seen.detail[4, 0] = seen.detail[5, 1] = 0.0
+    assert covered(seen, known) == 1 / 256
+    seen.detail[8:12, 2:6] = 1.9
+    assert covered(seen, known) == 16 / 256
+    known.detail[8:10] = 0.9
+    assert covered(seen, known) == 8 / 256
+
+
+def test_covered_counts_cells_that_are_lighter_or_darker_than_ever() -> None:
+    """Also where there never was detail, as on a blank table; by more than 30 grey levels outside the range, and not where all light is gone into white."""
+    seen, known = cells_of(), usual(detail=0.0)
+    seen.level[8:12, 2:6] = 59.0
+    assert covered(seen, known) == 16 / 256
+    seen.level[8:12, 2:6] = 61.0
+    assert covered(seen, known) == 0.0
+    seen.level[8:12, 2:6] = 141.0
+    assert covered(seen, known) == 16 / 256
+    seen.level[8:12, 2:6] = 241.0
+    assert covered(seen, known) == 0.0
+
+
+@pytest.mark.parametrize("gain", [0.3, 0.6, 1.5, 2.2])
+def test_more_or_less_light_on_everything_is_no_cover(gain: float) -> None:
+    """A lamp or the sun changes all cells alike: what they share is taken out before a cell is called strange."""
+    seen, known = cells_of(level=100.0 * gain), usual()
+    assert covered(seen, known) == 0.0
+    seen.level[8:12, 2:6] = 100.0 * gain * 0.4
+    assert covered(seen, known) == 16 / 256
 
 
 def test_small_tensors_show_only_a_freeze() -> None:
