@@ -33,7 +33,7 @@ class Batch:
 
     ``pixels`` float (n, 3, size, size) in -1..1, ``tokens`` int64 (m, length), ``labels`` int8 (n, m) with -1 unknown,
     ``concepts`` int8 (n, concepts) with -1 unknown, ``patches`` bool (n, concepts, grid, grid), ``cells`` bool (n, fine, fine),
-    ``marked`` bool (n,): whether the two maps are known.
+    ``marked`` bool (n,): whether the two maps are known, ``named`` int64 (m,): which concept a text claims and nothing else, -1 for other texts.
     """
 
     pixels: Tensor
@@ -43,6 +43,13 @@ class Batch:
     patches: Tensor
     cells: Tensor
     marked: Tensor
+    named: Tensor
+
+
+def _named(text: Text) -> int:
+    (claim, *others) = text.claims
+    alone = text.owner is None and not others and claim in words.CONCEPTS
+    return words.CONCEPTS.index(claim) if alone else -1
 
 
 def pixel_tensor(images: Pixels) -> Tensor:
@@ -158,6 +165,7 @@ class Batches:
             torch.from_numpy(coarse),
             torch.from_numpy(fine),
             torch.tensor([row.marked for row in rows]),
+            torch.tensor([_named(text) for text in texts]),
         )
 
     def ahead(self, depth: int = 3) -> Iterator[Batch]:

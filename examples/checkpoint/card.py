@@ -28,8 +28,8 @@ Trained from random weights in this repository, so that the toolchain and the de
 ## Data
 | set | licence | used |
 |---|---|---|
-| scenes of `examples/line` and close-ups cut from them | this repository, Apache-2.0 | 10,000 scenes with captions, 4,000 close-ups, with pixel masks |
-| grey ground surfaces of `textures.py` | this repository, Apache-2.0 | 6,000 drawings of flawless surfaces, holes, cracks, chips, frayed patches, uneven grinding, scratches |
+| scenes of `examples/line` and close-ups cut from them | this repository, Apache-2.0 | 20,000 scenes with captions, 10,000 close-ups, with pixel masks |
+| grey ground surfaces of `textures.py` | this repository, Apache-2.0 | 12,000 drawings of flawless surfaces, holes, cracks, chips, frayed patches, uneven grinding, scratches |
 | X-SDD hot-rolled steel (github.com/Fighter20092392/X-SDD-A-New-benchmark) | Apache-2.0 | `open` part but for every fifth block of files |
 | InfraredSolarModules, (c) 2020 Raptor Maps, Inc. | MIT | `open` part, at most 400 a class (normal 1,200) |
 | metal pans of qe_genai, (c) 2024 Fadel Megahed | MIT | 14 of the 20 `open` pictures |
@@ -42,7 +42,8 @@ defect in `textures.py` were chosen with the magnetic tile set's class names in 
 {training}
 
 The loss is SigLIP's sigmoid loss over pairs whose truth is known from facts (equal facts are never negatives, unknown ones are left out), plus helper heads that are
-thrown away: faults of the picture, faults of each patch and where any fault lies, from pixel masks. Early steps look at some of the patches only.
+thrown away: faults of the picture, faults of each patch and where any fault lies, from pixel masks; in the third leg also texts against single patches, and the
+pooling head's attention on small faults. Early steps look at some of the patches only.
 
 ## Figures
 All on pictures that training never saw: fresh simulator seeds, and blocks or positions of the real sets that were kept out. AUROC unless said otherwise.

@@ -17,6 +17,10 @@ HELD_OUT_PAIRS = frozenset(
 )
 """Part and fault that never occur together in training: whether the words combine is measured on them."""
 
+SMALL_FAULTS = ("scratch", "crack", "dent", "missing_bolt", "pitting", "foreign_object")
+"""Faults that cover few pixels: they are learnt last, so scenes that show just one of them are drawn more often."""
+
+_SMALL_SHARE = 0.4
 _SIZES = ((640, 480), (640, 480), (480, 360), (640, 360))
 _CAPTIONS = 4
 _NORMAL_WORDS = tuple(phrase for fault in FAULTS.values() for phrase in fault.normal)
@@ -29,8 +33,18 @@ def held_out(spec: SceneSpec) -> bool:
 
 def training_spec(rng: np.random.Generator) -> SceneSpec:
     """A random scene of the training distribution: two thirds with faults, none of the held-out pairs."""
+    return _allowed(rng, None)
+
+
+def practice_spec(rng: np.random.Generator) -> SceneSpec:
+    """A scene to learn from: like ``training_spec``, but two in five show just one small fault."""
+    small = rng.random() < _SMALL_SHARE
+    return _allowed(rng, [SMALL_FAULTS[int(rng.integers(len(SMALL_FAULTS)))]] if small else None)
+
+
+def _allowed(rng: np.random.Generator, faults: list[str] | None) -> SceneSpec:
     while True:
-        spec = sample_spec(rng, fault_rate=0.68)
+        spec = sample_spec(rng, faults=faults, fault_rate=0.68)
         if not held_out(spec):
             return spec
 
@@ -151,11 +165,12 @@ def ground_sample(rng: np.random.Generator, split: str, *, edge: int = IMAGE_SIZ
 def generated(kind: str, count: int, seed: int, split: str, edge: int = IMAGE_SIZE) -> Iterator[Sample]:
     """Samples of one kind (line, zoom, ground), kept at ``edge`` px, the same for the same seed."""
     rng = np.random.default_rng(seed)
+    draw = practice_spec if split == "train" else training_spec
     for _ in range(count):
         if kind == "ground":
             yield ground_sample(rng, split, edge=edge)
         elif kind == "zoom":
-            yield zoom_sample(training_spec(rng), rng, split, edge=edge)
+            yield zoom_sample(draw(rng), rng, split, edge=edge)
         else:
             size = _SIZES[int(rng.integers(len(_SIZES)))]
-            yield line_sample(training_spec(rng), rng, split, size, edge=edge)
+            yield line_sample(draw(rng), rng, split, size, edge=edge)

@@ -9,9 +9,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from examples.checkpoint.batches import Batch
 from examples.checkpoint.model import Seen, Trainee
 from examples.checkpoint.samples import FINE, GRID
+from examples.checkpoint.words import CONCEPTS
 
-WEIGHTS = {"text": 2.0, "concept": 0.5, "patch": 1.0, "cell": 0.6}
+WEIGHTS = {"text": 2.0, "concept": 0.5, "patch": 1.0, "cell": 0.6, "place": 1.0, "look": 0.2}
 _PATCH_POSITIVE_WEIGHT = 6.0
+_PLACES = 16
+_SMALL_SHARE = 0.35
+"""Faults over more of a picture than this are no place to look at."""
 
 
 def known_pairs(logits: Tensor, labels: Tensor) -> Tensor:
@@ -38,8 +42,9 @@ def _patch_maps(batch: Batch, kept: Tensor | None) -> tuple[Tensor, Tensor]:
 def losses(model: Trainee, batch: Batch, kept: Tensor | None) -> dict[str, Tensor]:
     """Every loss by name, unweighted scalars."""
     seen: Seen = model.see(batch.pixels, kept)
+    texts = model.read(batch.tokens)
     found = {
-        "text": known_pairs(model.logits(seen.pooled, model.read(batch.tokens)), batch.labels),
+        "text": known_pairs(model.logits(seen.pooled, texts), batch.labels),
         "concept": known_pairs(seen.concepts, batch.concepts),
     }
     if not bool(batch.marked.any()):
@@ -53,7 +58,39 @@ def losses(model: Trainee, batch: Batch, kept: Tensor | None) -> dict[str, Tenso
     found["cell"] = binary_cross_entropy_with_logits(
         seen.patch_cells[batch.marked], cells[batch.marked], pos_weight=weight
     )
+    named = batch.named >= 0
+    faulty = concepts.amax(2) * batch.marked[:, None]
+    labels = place_labels(batch, concepts, batch.named[named])
+    found["place"] = _place_loss(model, seen.patches, texts[named], labels, faulty)
+    found["look"] = look_loss(seen.attention, faulty)
     return found
+
+
+def place_labels(batch: Batch, concepts: Tensor, named: Tensor) -> Tensor:
+    """Whether each patch shows what a text names, int8 (n, k, texts): 1, 0 or -1 unknown. A patch without any fault is normal."""
+    known = ((batch.concepts >= 0) & batch.marked[:, None])[:, None, :].expand_as(concepts)
+    labels = torch.where(known, concepts, -1.0)
+    normal = torch.where(batch.marked[:, None], 1 - concepts.amax(2), -1.0)
+    labels[:, :, CONCEPTS.index("normal")] = normal
+    return labels[:, :, named].to(torch.int8)
+
+
+def _place_loss(model: Trainee, patches: Tensor, texts: Tensor, labels: Tensor, faulty: Tensor) -> Tensor:
+    """The picture-against-text loss for single patches, faulty ones first, so that words are tied to places."""
+    lot = torch.rand(faulty.shape) + 0.7 * faulty
+    chosen = lot.topk(min(_PLACES, lot.shape[1]), dim=1).indices
+    seen = model.alone(patches.gather(1, chosen[..., None].expand(-1, -1, patches.shape[-1])).flatten(0, 1))
+    wanted = labels.gather(1, chosen[..., None].expand(-1, -1, labels.shape[-1])).flatten(0, 1)
+    return known_pairs(model.logits(seen, texts), wanted)
+
+
+def look_loss(attention: Tensor, faulty: Tensor) -> Tensor:
+    """Minus the logarithm of the attention that small faults get, over pictures that show one."""
+    small = (faulty.sum(1) > 0) & (faulty.mean(1) < _SMALL_SHARE)
+    if not bool(small.any()):
+        return attention.sum() * 0
+    share = (attention * faulty).sum(1)[small]
+    return -(share + 1e-4).log().mean()
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

@@ -32,13 +32,17 @@ def config(vocabulary: int, eos_id: int) -> SiglipConfig:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the vision side says of a batch: ``pooled`` (n, width), ``patches`` (n, kept, width) and head outputs as logits."""
+    """What the vision side says of a batch: ``pooled`` (n, width), ``patches`` (n, kept, width), head outputs as logits, and ``attention`` (n, kept).
+
+    ``attention`` is how much the pooling head looks at each patch, the mean over its heads; it sums to one.
+    """
 
     pooled: Tensor
     patches: Tensor
     concepts: Tensor
     patch_concepts: Tensor
     patch_cells: Tensor
+    attention: Tensor
 
 
 class Trainee(nn.Module):
@@ -47,6 +51,8 @@ class Trainee(nn.Module):
     def __init__(self, model_config: SiglipConfig) -> None:
         super().__init__()
         self.siglip = SiglipModel(model_config)
+        # Written out, attention over so few patches is about twice as fast on a processor as the fused kernel.
+        self.siglip.set_attn_implementation("eager")
         self.concept_head = nn.Linear(WIDTH, len(CONCEPTS))
         self.patch_head = nn.Linear(WIDTH, len(CONCEPTS))
         self.cell_head = nn.Linear(WIDTH, _CELLS)
@@ -57,8 +63,24 @@ class Trainee(nn.Module):
         tower = self.siglip.vision_model
         hidden = tower.embeddings(pixels) if kept is None else self._embedded(pixels, kept)
         hidden = tower.post_layernorm(tower.encoder(inputs_embeds=hidden).last_hidden_state)
-        pooled = tower.head(hidden)
-        return Seen(pooled, hidden, self.concept_head(pooled), self.patch_head(hidden), self.cell_head(hidden))
+        pooled, attention = self._pool(hidden)
+        heads = self.concept_head(pooled), self.patch_head(hidden), self.cell_head(hidden)
+        return Seen(pooled.float(), hidden, *(part.float() for part in (*heads, attention)))
+
+    def _pool(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The tower's pooling head, step by step: its embedding (n, width) and where it looked (n, patches)."""
+        head = self.siglip.vision_model.head
+        seen, attention = head.attention(head.probe.expand(len(hidden), -1, -1), hidden, hidden, need_weights=True)
+        return (seen + head.mlp(head.layernorm(seen)))[:, 0], attention[:, 0]
+
+    def alone(self, patches: Tensor) -> Tensor:
+        """What the pooling head says of single patches (n, width): the embedding of a picture in which it looks at nothing else."""
+        head = self.siglip.vision_model.head
+        attention = head.attention
+        weight, bias = attention.in_proj_weight[-WIDTH:], attention.in_proj_bias[-WIDTH:]
+        seen = attention.out_proj(nn.functional.linear(patches, weight, bias))
+        embedding: Tensor = seen + head.mlp(head.layernorm(seen))
+        return embedding
 
     def _embedded(self, pixels: Tensor, kept: Tensor) -> Tensor:
         """What the tower's embeddings say of the kept patches (n, k, width), without computing the others."""
@@ -76,7 +98,9 @@ class Trainee(nn.Module):
 
     def logits(self, pooled: Tensor, texts: Tensor) -> Tensor:
         """SigLIP scores (pictures, texts) before the sigmoid."""
-        match = nn.functional.normalize(pooled, dim=-1) @ nn.functional.normalize(texts, dim=-1).T
+        match = (
+            nn.functional.normalize(pooled.float(), dim=-1) @ nn.functional.normalize(texts.float(), dim=-1).T
+        ).float()
         scores: Tensor = match * self.siglip.logit_scale.exp() + self.siglip.logit_bias
         return scores
 

@@ -1,6 +1,7 @@
-"""Muon for the weight matrices of the towers and AdamW for the rest, in float32: fewer steps from scratch than AdamW alone.
+"""Muon for the weight matrices of the towers and AdamW for the rest: fewer steps from scratch than AdamW alone.
 
-torch.optim.Muon orthogonalises in bfloat16, which is about twenty times slower than float32 on processors without bfloat16 arithmetic.
+torch.optim.Muon orthogonalises in bfloat16, which is about twenty times slower than float32 on processors without bfloat16 arithmetic;
+here it is float32 unless automatic bfloat16 is on.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def orthogonalised(matrix: Tensor, steps: int = 4) -> Tensor:
     """A matrix (rows, columns) with its singular values brought near one by a quintic Newton-Schulz iteration."""
     a, b, c = _COEFFICIENTS
-    x: Tensor = matrix / (matrix.norm() + 1e-7)
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+    x: Tensor = (matrix / (matrix.norm() + 1e-7)).to(dtype)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return (x.T if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):

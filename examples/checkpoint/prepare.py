@@ -16,7 +16,7 @@ from examples.checkpoint import generated, real
 from examples.checkpoint.samples import IMAGE_SIZE, Store, write_shard
 
 SHARD_SIZE = 500
-COUNTS = {"line": 10000, "zoom": 4000, "ground": 6000}
+COUNTS = {"line": 10000, "zoom": 6000, "ground": 6000}
 VALIDATION_COUNTS = {"line": 500, "zoom": 250, "ground": 250}
 VALIDATION_SEED = 10_000_000
 

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from examples.checkpoint.facts import truth
-from examples.checkpoint.generated import HELD_OUT_PAIRS, generated, held_out, hidden, line_sample, training_spec
+from examples.checkpoint.generated import (
+    HELD_OUT_PAIRS,
+    SMALL_FAULTS,
+    generated,
+    held_out,
+    hidden,
+    line_sample,
+    practice_spec,
+    training_spec,
+)
 from examples.checkpoint.samples import IMAGE_SIZE
 from examples.line.scene import render, sample_spec
 
@@ -16,9 +25,18 @@ from examples.line.scene import render, sample_spec
 def test_training_never_sees_a_held_out_pair() -> None:
     """The pairs of part and fault that measure combination stay out of training."""
     rng = np.random.default_rng(0)
-    assert not any(held_out(training_spec(rng)) for _ in range(300))
+    assert not any(held_out(draw(rng)) for draw in (training_spec, practice_spec) for _ in range(300))
     part, fault = min(HELD_OUT_PAIRS)
     assert held_out(sample_spec(rng, faults=[fault], part=part))
+
+
+def test_small_faults_are_practised() -> None:
+    """More than a third of the scenes to learn from show just one small fault, and enough show none."""
+    rng = np.random.default_rng(0)
+    drawn = [practice_spec(rng).faults for _ in range(300)]
+    small = sum(len(faults) == 1 and faults <= set(SMALL_FAULTS) for faults in drawn)
+    assert 100 < small < 200
+    assert sum(not faults for faults in drawn) > 30
 
 
 def test_blur_hides_small_faults() -> None:

@@ -54,3 +54,12 @@ def test_whitened_patches_have_even_strength() -> None:
         )
     assert found.mean(0).abs().max() < 1e-3
     assert 0.1 < found.std(0).min() <= found.std(0).max() < 0.3
+
+
+def test_a_patch_alone_is_a_picture_that_shows_nothing_else() -> None:
+    """What the pooling head says of one patch equals its embedding of a picture made of that patch only; attention sums to one."""
+    trainee, patches = _trainee(), torch.randn(3, 192)
+    with torch.no_grad():
+        pooled, attention = trainee._pool(patches[:, None].expand(-1, 5, -1))
+        torch.testing.assert_close(trainee.alone(patches), pooled, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(attention.sum(1), torch.ones(3))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from examples.checkpoint.evaluate import evaluate
 from examples.checkpoint.train import learning_rate, main, patches_to_keep
@@ -83,3 +84,16 @@ def test_the_last_steps_see_every_patch() -> None:
     """Training ends as the model is used: with the whole picture."""
     assert patches_to_keep(0.0) is not None
     assert patches_to_keep(1.0) is None
+
+
+def test_a_further_leg_starts_from_a_checkpoint(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """With another checkpoint's towers and vocabulary the first step is not a fresh start, and bfloat16 products train too."""
+    out, work = trained
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_DATA", str(work / "absent"))
+        (tmp_path / "samples").symlink_to(work / "samples")
+        main(["--smoke", "--start", str(out), "--half", "--threads", "1", "--work", str(tmp_path), "--out", str(tmp_path / "out"), "--processes", "1"])  # fmt: skip
+    before, after = (load_file(folder / "model.safetensors") for folder in (out, tmp_path / "out"))
+    name = "vision_model.embeddings.position_embedding.weight"
+    assert 0 < (before[name].float() - after[name].float()).abs().max() < 0.2
+    assert not (tmp_path / "tokenizer").exists()
