@@ -47,8 +47,16 @@ def make_realtime(thread_ids: Iterable[int] = (), priority: int = FIFO_PRIORITY)
 
 
 def step_back() -> None:
-    """Give the calling thread ordinary scheduling, as work beside the frames has; what it inherited from a FIFO thread goes."""
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    """Put the calling thread behind all others of this process, for work beside the frames.
+
+    Where it inherited FIFO it keeps the lowest: an ordinary thread that strangers suspend while it holds the interpreter lock keeps the
+    inference thread waiting (frames of 693 ms beside processes at real-time priority). On a single core it would keep the broker waiting
+    instead, and there it becomes ordinary.
+    """
+    if os.sched_getscheduler(0) in {os.SCHED_FIFO, os.SCHED_RR} and (os.cpu_count() or 1) > 1:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    else:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def native_thread_ids() -> frozenset[int]:

@@ -1,6 +1,6 @@
 """A changed site file or another bundle is read, loaded and proven beside the running one; only then may the inference thread exchange the two.
 
-One reload at a time, on a thread of its own at ordinary priority. What cannot be, changes nothing: the answer says why. After an exchange the
+One reload at a time, on a thread of its own behind all others. What cannot be, changes nothing: the answer says why. After an exchange the
 former bundle is kept until the new one has judged real frames in time, and comes back if it does not.
 """
 

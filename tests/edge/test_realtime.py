@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from edge.realtime import FIFO_PRIORITY, Grant, make_realtime, native_thread_ids, trim_memory
+from edge.realtime import FIFO_PRIORITY, Grant, make_realtime, native_thread_ids, step_back, trim_memory
 
 
 def fifo_is_permitted() -> bool:
@@ -140,3 +140,27 @@ ctypes.CDLL(None).malloc_stats()
         told = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         heaps.append(told.stderr.count("Arena "))
     assert heaps[1] == 1 < heaps[0]
+
+
+@needs_fifo
+def test_work_beside_the_frames_stands_behind_them() -> None:
+    """A thread that a FIFO thread starts gives way: the lowest FIFO where another core is left for strangers, else ordinary."""
+
+    def policy() -> tuple[int, int]:
+        make_realtime(priority=10)
+        step_back()
+        return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+    expected = (os.SCHED_FIFO, 1) if (os.cpu_count() or 1) > 1 else (os.SCHED_OTHER, 0)
+    assert in_thread(policy) == expected
+
+
+def test_an_ordinary_thread_stays_ordinary() -> None:
+    """Nothing was granted, nothing is taken."""
+
+    def policy() -> int:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        step_back()
+        return os.sched_getscheduler(0)
+
+    assert in_thread(policy) == os.SCHED_OTHER
