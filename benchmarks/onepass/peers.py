@@ -57,7 +57,7 @@ def main(arguments: argparse.Namespace) -> None:
         command=f"python -m benchmarks.onepass peers --rounds {arguments.rounds} --folder FOLDER --llama PYTHON",
         rows=rows,
         notes=[
-            timing.load_note(before) + " Medians with quartiles, ms; a ratio's quartiles are over the rounds.",
+            timing.load_note(before) + " Medians with quartiles, ms; ratios are taken round by round.",
             (
                 f"Generation answers with {ANSWER_TOKENS} tokens. transformers: float32, one call of generate a question, {WHOLE_QUESTIONS} questions "
                 "timed and multiplied. ONNX Runtime: dynamic int8, tower and prefix once, then every question's words and the steps, "
@@ -105,7 +105,7 @@ def comparisons(found: dict[str, Samples]) -> list[tuple[str, Samples, Samples, 
 
 
 def _row(name: str, mine: Samples, theirs: Samples, bar: str) -> dict[str, object]:
-    met = "-" if bar == "-" else "yes" if theirs.median / mine.median >= float(bar) else "NO"
+    met = "-" if bar == "-" else "yes" if timing.quotient(theirs, mine) >= float(bar) else "NO"
     return {
         "ours over": name,
         "ours CPU ms": mine.text(),

@@ -79,10 +79,15 @@ def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, Samples]:
 
 
 def ratio(top: Samples, bottom: Samples) -> str:
-    """Ratio of medians, with the quartiles of the ratios round by round."""
-    each = np.asarray(top.values_ms) / np.asarray(bottom.values_ms)
-    low, high = np.percentile(each, (25, 75))
-    return f"{top.median / bottom.median:.2f} ({low:.2f}..{high:.2f})"
+    """Ratio round by round, so that what a neighbour did in a round hurts both sides alike: median with quartiles."""
+    middle = quotient(top, bottom)
+    low, high = np.percentile(np.asarray(top.values_ms) / np.asarray(bottom.values_ms), (25, 75))
+    return f"{middle:.2f} ({low:.2f}..{high:.2f})"
+
+
+def quotient(top: Samples, bottom: Samples) -> float:
+    """Median of the ratios of each round."""
+    return float(np.median(np.asarray(top.values_ms) / np.asarray(bottom.values_ms)))
 
 
 def load_note(before: float) -> str:
