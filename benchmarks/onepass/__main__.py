@@ -2,10 +2,11 @@
 
     python -m benchmarks.onepass families
     python -m benchmarks.onepass sizes smolvlm-256m smolvlm-500m qwen35-0.8b gemma3-4b --folder /var/tmp
-    python -m benchmarks.onepass graphs --folder /var/tmp/onepass       (once; the three below use what it leaves there)
+    python -m benchmarks.onepass graphs --folder /var/tmp/onepass       (once; those below use what it leaves there)
     python -m benchmarks.onepass questions --folder /var/tmp/onepass
     python -m benchmarks.onepass peers --folder /var/tmp/onepass
     python -m benchmarks.onepass resolution --folder /var/tmp/onepass
+    python -m benchmarks.onepass schemes --folder /var/tmp/onepass
 
 Results go to benchmarks/results/onepass_NAME.md and .json. Ratios are taken inside one interleaved run.
 """
@@ -16,7 +17,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-COMMANDS = ("families", "sizes", "graphs", "questions", "peers", "resolution")
+COMMANDS = ("families", "sizes", "graphs", "questions", "peers", "resolution", "schemes")
 
 
 def main() -> None:

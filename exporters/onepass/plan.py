@@ -74,16 +74,16 @@ class StreamPlan:
     runtime_bytes: int
 
 
-# Fitted to benchmarks/results/onepass_sizes.md: torch, transformers and onnxscript alone, then what tracing adds for every layer that is traced.
-TOOLCHAIN_BYTES = 560 * 2**20
-LAYER_BYTES = 1.2 * 2**20
-RECURRENT_LAYER_BYTES = 8 * 2**20
-TOOLCHAIN_SECONDS = 14.0
-LAYER_SECONDS = 0.45
-RECURRENT_LAYER_SECONDS = 3.5
-SECONDS_PER_NUMBER = 24e-9  # read, turned, quantized, written
-COPIES = 2.75  # of the largest tensor in float32: as read, turned, divided, rounded, not all at once
-RUNTIME_BYTES = 460 * 2**20  # ONNX Runtime and one frame's tensors at 1,024 patches
+# Fitted to the four sizes of benchmarks/results/onepass_sizes.md: torch, transformers and onnxscript alone, then what every traced layer adds.
+TOOLCHAIN_BYTES = 322 * 2**20
+LAYER_BYTES = 3.0 * 2**20
+RECURRENT_LAYER_BYTES = 5.4 * 2**20
+TOOLCHAIN_SECONDS = 8.0
+LAYER_SECONDS = 0.55
+RECURRENT_LAYER_SECONDS = 4.5
+SECONDS_PER_NUMBER = 42e-9  # read, turned, quantized, written
+COPIES = 6.5  # of the largest tensor in float32: as read, turned, divided, rounded, with what the allocator keeps
+RUNTIME_BYTES = 475 * 2**20  # ONNX Runtime and one frame's tensors at 1,024 patches
 
 
 def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, passes: int = 1) -> StreamPlan:
