@@ -64,7 +64,7 @@ class Execution(Record):
     graph: str = Field(description="file of the ONNX graph inside the bundle")
     provider: str = Field(description="ONNX Runtime execution provider, e.g. CPUExecutionProvider")
     intra_op_threads: int = Field(ge=1, description="threads inside one operator")
-    scheme: str = Field(description="float32, dynamic-int8 or static-int8")
+    scheme: str = Field(description="float32, dynamic-int8, static-int8 or decoder-int4")
 
 
 class InputSpec(Record):

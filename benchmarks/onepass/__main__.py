@@ -1,12 +1,12 @@
 """One pass at real sizes, with random weights of the true shapes, and exactness on tiny checkpoints.
 
     python -m benchmarks.onepass families
-    python -m benchmarks.onepass sizes smolvlm-256m smolvlm-500m qwen35-0.8b gemma3-4b --folder /var/tmp
-    python -m benchmarks.onepass graphs --folder /var/tmp/onepass       (once; those below use what it leaves there)
-    python -m benchmarks.onepass questions --folder /var/tmp/onepass
-    python -m benchmarks.onepass peers --folder /var/tmp/onepass
-    python -m benchmarks.onepass resolution --folder /var/tmp/onepass
-    python -m benchmarks.onepass schemes --folder /var/tmp/onepass
+    python -m benchmarks.onepass sizes smolvlm-256m smolvlm-500m qwen35-0.8b gemma3-4b --folder FOLDER
+    python -m benchmarks.onepass graphs --folder FOLDER       (once; those below use what it leaves there)
+    python -m benchmarks.onepass questions --folder FOLDER
+    python -m benchmarks.onepass peers --folder FOLDER
+    python -m benchmarks.onepass resolution --folder FOLDER
+    python -m benchmarks.onepass schemes --folder FOLDER
 
 Results go to benchmarks/results/onepass_NAME.md and .json. Ratios are taken inside one interleaved run.
 """

@@ -1,6 +1,6 @@
 """One pass against generation, SmolVLM-256M's shape and the same weights: transformers without a shared cache, ONNX Runtime and llama.cpp with a cached image.
 
-    python -m benchmarks.onepass peers --folder /var/tmp/onepass --rounds 5 --llama /path/to/venv/bin/python
+    python -m benchmarks.onepass peers --folder FOLDER --rounds 5 --llama PYTHON
 
 llama.cpp runs in an environment of its own (`pip install llama-cpp-python gguf`), as a process that is told when its turn is; its weights are
 random numbers of the same shape in Q8_0. Its picture part is the time of the peer's tower in ONNX Runtime.

@@ -1,6 +1,6 @@
 """What a streamed export needs at real sizes against what the plan says, and whether ONNX Runtime runs what was written.
 
-    python -m benchmarks.onepass sizes smolvlm-256m qwen35-0.8b --folder /var/tmp
+    python -m benchmarks.onepass sizes smolvlm-256m qwen35-0.8b --folder FOLDER
 
 One size at a time: the checkpoint is made, streamed in a fresh process, run in another, and deleted. Sizes measured before stay in the results.
 """
