@@ -14,7 +14,7 @@ from exporters.families.base import Model, Question
 from exporters.images import Album
 from exporters.onepass.generative import GenerativeModel
 
-LEAST_PICTURES = 5  # of a fault among the fit images; with fewer the worded question is what the token learns from
+LEAST_PICTURES = 5  # of a fault among the fit images; with fewer the worded question is all that the token learns from
 HELD_EVERY = 5  # of the fit images' groups each n-th is held to choose the step
 
 
@@ -24,17 +24,21 @@ def one_token(model: Model, questions: Sequence[Question], album: Album) -> tupl
     Raises:
         ExportError: not a generative model, no fit images, or a family with recurrent layers.
     """
-    from exporters.onepass.soft import fit, start_tokens  # noqa: PLC0415 - imports torch
+    from exporters.onepass.soft import fit, log_odds, start_tokens  # noqa: PLC0415 - imports torch
 
     fitting = album.part("fit")
     if not isinstance(model, GenerativeModel) or not fitting.any():
         raise ExportError("one-token questions need a checkpoint that answers in words, and images to fit on.")
     labelled = album.labels[fitting].sum(axis=0) >= LEAST_PICTURES
     test = album.part("test")
-    worded = evidence(model, questions, album.frames, test if labelled.all() else test | fitting)
+    worded = evidence(model, questions, album.frames, test | fitting)
     targets = np.where(labelled, album.labels, 1.0 / (1.0 + np.exp(-worded))).astype(np.float32)
     held = _held(album.groups, fitting)
-    soft = fit(model, start_tokens(model, questions), album.frames[fitting], targets[fitting], held[fitting])
+    guide = worded[fitting]
+    for k in np.flatnonzero(labelled):
+        guide[:, k] = log_odds(worded[fitting, k], targets[fitting, k])
+    start = start_tokens(model, questions)
+    soft = fit(model, start, album.frames[fitting], targets[fitting], held[fitting], guide=guide)
     fitted = replace(model, soft=soft)
     notes = _notes(questions, album, worded, evidence(fitted, questions, album.frames, test), labelled)
     return fitted, (_first_note(model, questions, int(fitting.sum()), int(held.sum())), *notes)
@@ -87,6 +91,6 @@ def _notes(
             auroc(scores[test & album.labels[:, k], k], scores[test & album.normal, k]) for scores in (worded, short)
         ]
         before, after = ("-" if area is None else f"{area:.3f}" for area in areas)
-        how = "fitted on labels" if labelled[k] else "fitted on what the worded question says"
+        how = "fitted on labels and on what the words say" if labelled[k] else "fitted on what the worded question says"
         found.append(f"{question.id}: AUROC on test images {before} in words, {after} as one token ({how}).")
     return tuple(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.checkpoint.evaluate import CLEAR_SEVERITY
-from examples.generative.evaluate import BEST_PX, FALSE_ALARMS
+from examples.generative.evaluate import EVALUATED_PX, FALSE_ALARMS
 
 _USABLE = 0.85
 
@@ -139,7 +139,7 @@ def card(
     step = vision["patch_size"] * config["scale_factor"]
     head = _HEAD.format(
         vision_layers=vision["num_hidden_layers"], vision_width=vision["hidden_size"], patch=vision["patch_size"],
-        side=vision["image_size"] // vision["patch_size"], step=step, shuffle=config["scale_factor"], tokens=(BEST_PX // step) ** 2, best=BEST_PX,
+        side=vision["image_size"] // vision["patch_size"], step=step, shuffle=config["scale_factor"], tokens=(EVALUATED_PX // step) ** 2, best=EVALUATED_PX,
         text_layers=text["num_hidden_layers"], text_width=text["hidden_size"], heads=text["num_attention_heads"], kv=text["num_key_value_heads"],
         vocabulary=text["vocab_size"], parameters=parameters / 1e6, megabytes=weight_bytes / 1e6, training=texts["training"].strip(),
     )  # fmt: skip

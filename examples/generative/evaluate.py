@@ -21,8 +21,8 @@ from examples.line.faults import FAULTS
 from examples.line.scene import SceneSpec, render, sample_spec
 
 SIGLIP = Path(__file__).parents[1] / "checkpoint" / "siglip-line-tiny"
-RESOLUTIONS_PX = (512, 384, 256, 224)
-BEST_PX = 256
+RESOLUTIONS_PX = (512, 384, 256, 224, 192)
+EVALUATED_PX = 192
 FALSE_ALARMS = 0.05
 """Share of normal scenes that may be flagged where both models are held against each other, fault by fault."""
 
@@ -76,7 +76,7 @@ def line(folder: Path, count: int) -> Figures:
     both = {f"usual {fault}": asked for fault, asked in USUAL.items()} | {
         f"unseen {fault}": asked for fault, asked in UNSEEN.items()
     }
-    asked = Asked(folder, BEST_PX, both)
+    asked = Asked(folder, EVALUATED_PX, both)
     found = {name: asked.scores(_encoded(shown)) for name, shown in pictures.items()}
     encoder = Encoder(SIGLIP)
     pooled = {
@@ -101,7 +101,7 @@ def line(folder: Path, count: int) -> Figures:
 def held_out_pairs(folder: Path, count: int) -> Figures:
     """AUROC of part-and-fault pairs that training never showed, against normal scenes of the same part; the scenes of the SigLIP's evaluation."""
     rng = np.random.default_rng(SEED + 1)
-    asked = Asked(folder, BEST_PX, {fault: USUAL[fault] for _, fault in sorted(generated.HELD_OUT_PAIRS)})
+    asked = Asked(folder, EVALUATED_PX, {fault: USUAL[fault] for _, fault in sorted(generated.HELD_OUT_PAIRS)})
     found: Figures = {}
     for part, fault in sorted(generated.HELD_OUT_PAIRS):
         bad, good = (
@@ -115,7 +115,7 @@ def held_out_pairs(folder: Path, count: int) -> Figures:
 
 
 def _validation(name: str, most: int) -> list[Sample]:
-    samples = [sample for sample in real.SETS[name](real.data_root(), BEST_PX) if sample.split == "validation"]
+    samples = [sample for sample in real.SETS[name](real.data_root(), EVALUATED_PX) if sample.split == "validation"]
     return samples[:: max(1, len(samples) // most)]
 
 
@@ -125,7 +125,7 @@ def real_set(folder: Path, name: str, most: int) -> Figures:
     labels = [sample.note["label"] for sample in samples]
     faults = sorted(set(labels) - {"normal"})
     asked = {fault: tuple(f"Is there {noun} in the picture?" for noun in words.nouns(fault)[:3]) for fault in faults}
-    scores = Asked(folder, BEST_PX, asked).scores(_encoded([sample.image for sample in samples]))
+    scores = Asked(folder, EVALUATED_PX, asked).scores(_encoded([sample.image for sample in samples]))
     areas = {fault: auroc(scores[fault], np.array([label == fault for label in labels])) for fault in faults}
     return {"pictures": len(samples), "faults": areas, "mean": float(np.mean(list(areas.values())))}
 
@@ -150,7 +150,7 @@ def evaluate(folder: Path, scale: float = 1.0) -> Figures:
     found: Figures = {
         "line": line(folder, max(4, int(36 * scale))),
         "held_out_pairs": held_out_pairs(folder, max(4, int(36 * scale))),
-        "resolutions": resolutions(folder, max(4, int(16 * scale))),
+        "resolutions": resolutions(folder, max(4, int(12 * scale))),
     }
     if real.data_root().is_dir():
         for name, most in (("steel", 200), ("solar", 300), ("screw", 200), ("pan", 20)):

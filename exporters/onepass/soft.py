@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from exporters.onepass.generative import GenerativeModel
 
 MEMORY_BYTES = 2 * 2**30  # most that the kept prefixes may take; more pictures are thinned
-STEPS = 400
+STEPS = 1200
 BATCH = 48
-LOOK_EVERY = 20  # steps between looks at the held pictures
+LOOK_EVERY = 40  # steps between looks at the held pictures
 RATE = 0.1  # of the embeddings' own size, a step
+STARTS = 4  # fitted side by side; the best is kept, for each question by itself
+LEAST_SPREAD = 0.25  # variance of log odds; a question that says the same of every picture is no guide
+RIDGE = 0.5
 
 
 @dataclass
@@ -124,6 +127,7 @@ def fit(
     targets: NDArray[np.float32],
     held: NDArray[np.bool_],
     *,
+    guide: NDArray[np.float32] | None = None,
     steps: int = STEPS,
     seed: int = 0,
 ) -> Tensor:
@@ -134,7 +138,8 @@ def fit(
         start: [K, D] where to start.
         frames: pictures uint8 [N, H, W, 3] of the graph's size.
         targets: [N, K] 1 where the fault shows, 0 where it does not, or what the worded question says in between.
-        held: [N] pictures that only choose, for each question by itself, the step to keep. None held: the last step is kept.
+        guide: [N, K] what the worded questions say, as log odds; labels are few, and each picture has one of these.
+        held: [N] pictures that only choose start and step, for each question by itself. None held: those that it is fitted on choose.
         steps: steps of the fit.
         seed: of the draw of pictures.
 
@@ -150,27 +155,40 @@ def fit(
             f"{model.family.name} has recurrent layers: one-token questions cannot be fitted; ask in words."
         )
     prefixes, taken = remember(graph, frames)
-    wanted, kept = torch.from_numpy(targets[taken]), torch.from_numpy(held[taken])
+    wanted, kept = torch.from_numpy(targets[taken]).repeat(1, STARTS), torch.from_numpy(held[taken])
+    said = None if guide is None else torch.from_numpy(guide[taken]).repeat(1, STARTS)
     weight = _balance(wanted)
-    ask = SideBySide(graph, len(start))
-    size = float(start.pow(2).mean().sqrt())
-    soft = start.clone().requires_grad_()
-    best, least = start.clone(), torch.full((len(start),), math.inf)
-    optimiser = torch.optim.Adam([soft], lr=RATE * size)
+    ask = SideBySide(graph, STARTS * len(start))
+    size = float(cast("Tensor", graph.rows).pow(2).mean().sqrt())
     generator = torch.Generator().manual_seed(seed)
-    pool, looked = torch.nonzero(~kept)[:, 0], torch.nonzero(kept)[:, 0]
+    soft = _starts(start, size, generator).requires_grad_()
+    best, least = soft.detach().clone(), torch.full((len(soft),), math.inf)
+    optimiser = torch.optim.Adam([soft])
+    pool, looked = torch.nonzero(~kept)[:, 0], torch.nonzero(kept if bool(kept.any()) else ~kept)[:, 0]
+
+    def losses(rows: Tensor) -> Tensor:
+        margins = ask(soft, prefixes.take(rows))
+        return _loss(margins, wanted[rows], weight[rows], None if said is None else said[rows])
+
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = RATE * size * 0.5 * (1 + math.cos(math.pi * step / steps))
-        rows = pool[torch.randint(len(pool), (min(BATCH, len(pool)),), generator=generator)]
         optimiser.zero_grad()
-        _loss(ask(soft, prefixes.take(rows)), wanted[rows], weight[rows]).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        losses(pool[torch.randint(len(pool), (min(BATCH, len(pool)),), generator=generator)]).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         optimiser.step()
-        if len(looked) and (step + 1) % LOOK_EVERY == 0:
+        if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
             with torch.no_grad():
-                found = _loss(ask(soft, prefixes.take(looked)), wanted[looked], weight[looked])
+                found = losses(looked)
                 better = found < least
                 best[better], least[better] = soft.detach()[better], found[better]
-    return best if len(looked) else soft.detach().clone()
+    winner = least.view(STARTS, -1).argmin(0)
+    return best.view(STARTS, len(start), -1)[winner, torch.arange(len(start))]
+
+
+def _starts(start: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    """The words' mean at the size that embeddings have, and random ones about it, [STARTS * K, D]: a single start often leads nowhere."""
+    first = start * (size / start.pow(2).mean(1, keepdim=True).sqrt().clamp(min=1e-6))
+    noise = torch.randn((STARTS - 1, *start.shape), generator=generator) * size
+    return torch.cat([first[None], start + noise]).flatten(0, 1)
 
 
 def _balance(wanted: Tensor) -> Tensor:
@@ -179,10 +197,26 @@ def _balance(wanted: Tensor) -> Tensor:
     return wanted * (0.5 / share) + (1 - wanted) * (0.5 / (1 - share))
 
 
-def _loss(margins: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """[K] weighted cross entropy of the margins."""
+def _loss(margins: Tensor, wanted: Tensor, weight: Tensor, said: Tensor | None) -> Tensor:
+    """[K] weighted cross entropy of the margins, and their distance from what the worded questions say where that is given."""
     each = nn.functional.binary_cross_entropy_with_logits(margins, wanted, weight=weight, reduction="none")
-    return each.mean(0)
+    if said is None:
+        return each.mean(0)
+    spread = said.var(0).clamp(min=LEAST_SPREAD)
+    return each.mean(0) + ((margins - said).pow(2) / spread).mean(0)
+
+
+def log_odds(worded: NDArray[np.float32], labels: NDArray[np.float32], *, rounds: int = 25) -> NDArray[np.float32]:
+    """A worded question's margins [N] made log odds of its fault by a line fitted to labels [N], yes and no counting the same."""
+    weight = _balance(torch.from_numpy(labels[:, None]))[:, 0].numpy()
+    inputs = np.stack([worded, np.ones_like(worded)], axis=1).astype(np.float64)
+    line = np.zeros(2)
+    for _ in range(rounds):  # Newton's method; the ridge keeps it finite where a question tells all apart
+        odds = 1.0 / (1.0 + np.exp(-(inputs @ line)))
+        slope = inputs.T @ (weight * (odds - labels)) + RIDGE * line
+        bend = (inputs * (weight * odds * (1.0 - odds))[:, None]).T @ inputs + RIDGE * np.eye(2)
+        line -= np.linalg.solve(bend, slope)
+    return (inputs @ line).astype(np.float32)
 
 
 def _stacked(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
