@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 PROCESSOR_PICTURES = 16  # compared with the checkpoint's own image processor
 NOISE_PICTURES = 48
+MASK_PICTURES = 16
 REFERENCE_BATCH = 128  # frames whose float pixels are held at once
 
 
@@ -97,6 +98,7 @@ def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
     step("load", f"{job.checkpoint.folder.name} ({job.family.name})")
     model = _loaded(job)
     model, asking = _one_token(job, model, album, step)
+    model = _settled(job, model, album)
     with tempfile.TemporaryDirectory(prefix="edge-export-") as folder:
         compiled = compile_faults(job, model, album, step)
         verified = verify_candidates(job, compiled, album, Path(folder), step)
@@ -185,6 +187,14 @@ def _one_token(job: Job, model: Model, album: Album, step: Progress) -> tuple[Mo
 
     step("questions", "one token for each, fitted on the fit images")
     return one_token(model, prompts.questions(job.recipe), album)
+
+
+def _settled(job: Job, model: Model, album: Album) -> Model:
+    """A generative model masked as deep as it needs on this site's pictures."""
+    if not isinstance(model, GenerativeModel):
+        return model
+    some = np.linspace(0, len(album.frames) - 1, min(MASK_PICTURES, len(album.frames))).astype(int)
+    return model.settled(prompts.questions(job.recipe), album.frames[some])
 
 
 def _speech(job: Job, model: Model, album: Album, step: Progress, *, scheme: str, folder: Path) -> Spoken | None:

@@ -33,7 +33,7 @@ class Compiled:
     def __init__(
         self, folder: Path, asked: Sequence[str], edge: int, *, form: Form | None = None, scheme: str = "float32"
     ) -> None:
-        family = replace(FAMILY, resolution_px=edge, form=form)
+        family = replace(FAMILY, resolution_px=edge, form=form, hidden=True)
         model = family.load(read_checkpoint(folder))
         spec = family.pixels(model.checkpoint)
         questions = [Question(f"q{index}", (words,), ()) for index, words in enumerate(asked)]

@@ -22,7 +22,9 @@ from exporters.onepass.prompts import Prompts
 
 # Added to the score of what must not be seen: its weight is e^-60 = 1e-26 of an equal score's, nothing beside float32's 1e-7. A larger number
 # would say the same and make weights of denormal size, which the processor handles by trap: a masked softmax takes 2.5 times as long.
+# A trained model's scores may differ by more than that; then `Generative.unseen` is HIDDEN, which no score outweighs.
 UNSEEN = -60.0
+HIDDEN = -1e4
 Angles = Mapping[str, tuple[Tensor, Tensor]]  # by kind of layer: cosines and sines, [1, N, head width]
 Rows = Callable[[Any, Sequence[int]], Tensor]  # a table parameter [V, D] and the rows wanted -> [rows, D]
 Rope = Callable[[Tensor], Angles]  # positions [axes, 1, N] -> angles
@@ -187,10 +189,14 @@ class OnePass(nn.Module):
         decoder: the language half.
         inputs: what stands where.
         form: "tree" or "prefix".
+        unseen: added to the score of what must not be seen.
     """
 
-    def __init__(self, *, front: nn.Module, decoder: Decoder, inputs: Inputs, form: Form) -> None:
+    def __init__(
+        self, *, front: nn.Module, decoder: Decoder, inputs: Inputs, form: Form, unseen: float = UNSEEN
+    ) -> None:
         super().__init__()
+        self.unseen = unseen
         self.front = front
         self.layers = nn.ModuleList(decoder.layers)
         self.norm = decoder.norm
@@ -306,7 +312,7 @@ class OnePass(nn.Module):
 
     def _mask(self, stage: str, masks: Mapping[str, lay.Mask]) -> None:
         for kind, mask in masks.items():
-            hidden = torch.zeros(mask.shape).masked_fill(~torch.from_numpy(mask), UNSEEN)
+            hidden = torch.zeros(mask.shape).masked_fill(~torch.from_numpy(mask), self.unseen)
             self._constant(f"{stage}_mask_{kind}", hidden[None, None])
 
     def _spreading(self, inputs: Inputs, nodes: int) -> None:

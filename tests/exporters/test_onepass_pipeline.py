@@ -9,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edge.bundle import open_bundle
 from edge.errors import ConfigError
 from edge.infer import Engine
 from exporters import pipeline
+from exporters.families.base import Question, read_checkpoint
 from exporters.families.registry import FAMILIES
 from exporters.families.smolvlm import SmolVlm
 from exporters.job import prepare
 from exporters.load import inspect
 from tests.exporters import tiny_checkpoints as tiny
+from tests.exporters.onepass_check import draw
 
 RECIPE = """
 name = "asked"
@@ -154,3 +157,25 @@ def test_a_plan_says_that_weights_stay_on_disk(tmp_path: Path) -> None:
     assert planned.peak_memory_mib * 2**20 < geometry.matmul_parameters * 4
     sizes = {option.scheme: option.size_bytes for option in planned.options}
     assert 0.5 < sizes["decoder-int4"] / sizes["dynamic-int8"] < 1
+
+
+def test_a_checkpoint_with_loud_attention_is_masked_deeper(tmp_path: Path) -> None:
+    """Where attention scores outweigh the quick mask, the toolchain takes the deep one, whose graph is the checkpoint; else it stays quick."""
+    family = SmolVlm()
+    model = family.load(read_checkpoint(tiny.smolvlm(tmp_path)))
+    asked = [Question("a", ("a scratch", "a dent"), ()), Question("b", ("Is the lens blocked?",), ())]
+    frames = draw(4, 64, 64)
+    assert model.settled(asked, frames) is model
+    with torch.no_grad():
+        for layer in model.model.model.text_model.layers:
+            layer.self_attn.q_proj.weight.mul_(60.0)
+    deep = model.settled(asked, frames)
+    assert deep.family.hidden
+    reference = model.reference(model.normalise(frames), asked, None)
+    with torch.inference_mode():
+        quick, sure = (
+            np.concatenate([one.graph(asked, None)(torch.from_numpy(frame[None])).numpy() for frame in frames])
+            for one in (model, deep)
+        )
+    assert np.abs(quick - reference).max() > 1e-2, "the quick mask is wrong here, so the choice matters"
+    assert np.abs(sure - reference).max() < 1e-3
