@@ -118,6 +118,7 @@ def _limits(figures: dict[str, Any]) -> str:
 - **Usable by question alone** (AUROC at least {_USABLE}): {strong}. **Not usable by question alone**: {weak}. Where AUROC is near 0.5 the answer is a coin.
 - Trained for too few steps: every loss was still falling at the end. The dual encoder's tower had seen more pictures than this decoder has.
 - The line scenes are simulated. High figures say that questions and pictures found together there, nothing about a plant.
+- A single phrasing can fail where four together do not (rust: see the resolution table against the first one).
 - Its yes leans: raw answers are no verdicts. Thresholds belong to the site: `edge-export build` calibrates them on normal pictures.
 - It knows the words of `examples/generative/questions.py` and little else, and answers with one word; longer sentences were never taught.
 - The pan set has 6 kept-out pictures and the ball screw's are of one spindle."""
