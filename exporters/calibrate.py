@@ -2,11 +2,16 @@
 
 The bound is the conformal one: with n exchangeable normal scores and the k-th smallest as limit, k = ceil((n + 1)(1 - bound)), a new normal
 frame exceeds it with probability at most ``bound``. That needs n >= 1 / bound - 1 images; with fewer no threshold can promise it.
+
+Views of one part are not exchangeable with those of the next part. Where the recipe says so the bound counts groups instead: G groups weigh the
+same, and a frame of a *new group* exceeds the limit with probability at most ``bound`` when the mean share of a group above it is at most
+((G + 1) bound - 1) / G. With one picture a group both are the same rule.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,20 +47,38 @@ def images_needed(bound: float) -> int:
     return math.ceil(1.0 / bound - 1.0) if bound > 0 else 2**31
 
 
-def conformal_threshold(normal: NDArray[np.float32], bound: float) -> float | None:
+def conformal_threshold(normal: NDArray[np.float32], bound: float, groups: Sequence[str] | None = None) -> float | None:
     """The smallest threshold that new normal scores reach with probability at most ``bound``; None: too few images.
 
     A verdict is ``score >= threshold``, so it stands one float above the limit score.
+
+    Args:
+        normal: scores of normal images [n].
+        bound: that probability.
+        groups: the group of each image, if the bound is to hold for a new group's frames; None: every image counts by itself.
     """
-    rank = math.ceil((len(normal) + 1) * (1.0 - bound) - 1e-9)  # the slack undoes the rounding of 1 - bound
-    if rank > len(normal):
+    limit = _limit_score(normal.astype(np.float32), bound, groups)
+    if limit is None:
         return None
-    limit = np.sort(normal.astype(np.float32))[rank - 1]
-    above = float(np.nextafter(limit, np.float32(2.0)))
+    above = float(np.nextafter(np.float32(limit), np.float32(2.0)))
     return above if above <= 1.0 else None
 
 
-def fit_scale(evidence: NDArray[np.float32], bound: float) -> tuple[float, float]:
+def _limit_score(scores: NDArray[np.float32], bound: float, groups: Sequence[str] | None) -> float | None:
+    """The smallest of the scores above which the groups' mean share is small enough; None: there are too few groups."""
+    names = np.arange(len(scores)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    sizes = np.bincount(names) if len(names) else np.zeros(0, np.int64)
+    count = len(sizes)
+    allowed = (count + 1) * bound - 1.0 + 1e-9  # in groups; the slack undoes the rounding of the bound
+    if allowed < 0:
+        return None
+    order = np.argsort(-scores, kind="stable")
+    above = np.cumsum(1.0 / sizes[names[order]])  # of the scores down to this one
+    reached = int(np.searchsorted(above, allowed, side="right"))  # so many of the highest may lie above the limit
+    return float(scores[order[min(reached, len(scores) - 1)]])
+
+
+def fit_scale(evidence: NDArray[np.float32], bound: float, groups: Sequence[str] | None = None) -> tuple[float, float]:
     """Gain and bias that put the median normal frame at score 0.1 and the bound's limit at 0.5.
 
     So scores of different faults compare, quantization noise is measured against the spread of normal frames, and nothing saturates.
@@ -63,18 +86,19 @@ def fit_scale(evidence: NDArray[np.float32], bound: float) -> tuple[float, float
     Args:
         evidence: normal images' evidence for one fault, float32 [n].
         bound: share of normal frames that may be flagged.
+        groups: as for `conformal_threshold`.
     """
     middle = float(np.median(evidence))
-    limit = conformal_limit(evidence, bound)
+    limit = conformal_limit(evidence, bound, groups)
     spread = max(limit - middle, 1e-6, 1e-3 * abs(middle))
     gain = math.log((1.0 - MEDIAN_NORMAL_SCORE) / MEDIAN_NORMAL_SCORE) / spread
     return gain, -gain * limit
 
 
-def conformal_limit(evidence: NDArray[np.float32], bound: float) -> float:
-    """The evidence at the bound's rank, or the largest seen when there are too few images for it."""
-    rank = min(math.ceil((len(evidence) + 1) * (1.0 - bound) - 1e-9), len(evidence))
-    return float(np.sort(evidence)[rank - 1])
+def conformal_limit(evidence: NDArray[np.float32], bound: float, groups: Sequence[str] | None = None) -> float:
+    """The evidence at the bound's limit, or the largest seen when there are too few images for it."""
+    limit = _limit_score(evidence, bound, groups)
+    return float(evidence.max()) if limit is None else limit
 
 
 def auroc(fault: NDArray[np.float32], normal: NDArray[np.float32]) -> float | None:
@@ -105,7 +129,8 @@ def limit_for(
     bound: float,
     noise: float,
     wanted: float | None,
-    groups: int,
+    groups: Sequence[str],
+    by_group: bool,
     images_sha256: str,
 ) -> Limit:
     """Threshold, release and evidence of one fault.
@@ -117,25 +142,27 @@ def limit_for(
         bound: share of normal frames that may be flagged.
         noise: the score's own noise.
         wanted: threshold that the recipe demands, or None.
-        groups: how many groups the calibrating images come from.
+        groups: the group of each calibrating image.
+        by_group: whether the bound counts groups instead of images.
         images_sha256: over all images.
     """
     if len(calibrate_normal) == 0:
         threshold = TEXT_THRESHOLD if wanted is None else wanted
         bare = "no site images: the threshold comes from the words alone. Add images.normal to the recipe."
         return Limit(threshold, release_below(threshold, noise), None, bare)
-    found = conformal_threshold(calibrate_normal, bound)
+    count = len(set(groups))
+    found = conformal_threshold(calibrate_normal, bound, groups if by_group else None)
     reason: str | None = None
     if found is None:
         reason = (
-            f"{len(calibrate_normal)} normal images cannot hold a false-alarm bound of {bound:g}: at least {images_needed(bound)} "
+            f"{count if by_group else len(calibrate_normal)} {'groups of ' if by_group else ''}normal images cannot hold a false-alarm bound of {bound:g}: at least {images_needed(bound)} "
             "are needed to calibrate. Add normal images or raise tolerance.false_alarm_bound."
         )
     threshold = wanted if wanted is not None else (TEXT_THRESHOLD if found is None else found)
     if wanted is not None and found is not None and wanted < found:
         reason = f"the recipe's threshold {wanted:g} breaks the false-alarm bound {bound:g}: {found:.3f} would hold it."
     evidence = Calibration(
-        method=f"conformal quantile of normal images, {groups} groups" if wanted is None else "set by the recipe",
+        method=_method(count, by_group=by_group) if wanted is None else "set by the recipe",
         normal_images=len(calibrate_normal),
         fault_images=len(test_fault),
         false_alarm_bound=bound,
@@ -147,10 +174,19 @@ def limit_for(
     return Limit(threshold, release_below(threshold, noise), evidence, reason)
 
 
+def _method(groups: int, *, by_group: bool) -> str:
+    return f"conformal quantile {'over groups ' if by_group else ''}of normal images, {groups} groups"
+
+
 def calibrating(recipe: Recipe, album: Album) -> NDArray[np.bool_]:
     """Normal images that set scale and threshold, bool [N]: with words nothing is fitted, so those put aside for fitting serve too."""
     parts = album.part("calibrate") if recipe.fits else album.part("calibrate", "fit")
     return np.logical_and(parts, album.normal)
+
+
+def groups_of(album: Album, chosen: NDArray[np.bool_]) -> list[str]:
+    """The groups of the chosen pictures, one by one."""
+    return [group for group, used in zip(album.groups, chosen, strict=True) if used]
 
 
 def thresholds(recipe: Recipe, album: Album, scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -163,7 +199,7 @@ def site_limits(
 ) -> list[Limit]:
     """Each fault's limit from scores [N, K] of the album and the scores' own noise [K]."""
     chosen, test = calibrating(recipe, album), album.part("test")
-    groups = len({group for group, used in zip(album.groups, chosen, strict=True) if used})
+    groups = groups_of(album, chosen)
     return [
         limit_for(
             calibrate_normal=scores[chosen, k],
@@ -173,6 +209,7 @@ def site_limits(
             noise=0.0 if noise is None else float(noise[k]),
             wanted=fault.threshold,
             groups=groups,
+            by_group=recipe.tolerance.by_group,
             images_sha256=album.sha256,
         )
         for k, fault in enumerate(recipe.faults)

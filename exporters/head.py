@@ -1,4 +1,4 @@
-"""A small head is fitted on the checkpoint's frozen patch features, and becomes part of the same graph.
+"""A small head is fitted on the checkpoint's frozen patch features and on the frame's pixels, and becomes part of the same graph.
 
 Each patch is judged by a two-layer network that sees its features at several depths, plain texture statistics of its pixels, and how both
 differ from the picture's mean; an image's evidence is the soft maximum over its patches, so it learns from picture labels alone (multiple
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from exporters import grain
 from exporters.recipe import Head
 
 BATCH = 32  # pictures per step
@@ -112,7 +113,78 @@ class PatchHead(nn.Module):
         return self.combine(pooled, self.patches(*layers, self.texture(frame)))
 
 
+class Council(nn.Module):
+    """A patch head and networks over the frame's pixels -> evidence [B, K]: the mean of what each says, in units of its own spread."""
+
+    sees_frame = True
+
+    def __init__(self, patch_head: PatchHead, grains: Sequence[nn.Module], patch_share: float) -> None:
+        super().__init__()
+        self.depths = patch_head.depths
+        self.members = nn.ModuleList([patch_head, *grains])
+        faults = len(patch_head.scale)
+        share = [patch_share, *[(1 - patch_share) / len(grains)] * len(grains)]
+        self.share = nn.Buffer(torch.tensor(share)[:, None])
+        self.mean = nn.Buffer(torch.zeros(len(self.members), faults))
+        self.inverse_std = nn.Buffer(torch.ones(len(self.members), faults))
+
+    def said(self, pooled: Tensor, *seen: Tensor) -> Tensor:
+        """What each member says [members, B, K]."""
+        patch_head, *grains = self.members
+        return torch.stack([patch_head(pooled, *seen), *(member(seen[-1]) for member in grains)])
+
+    def forward(self, pooled: Tensor, *seen: Tensor) -> Tensor:
+        """See the class."""
+        said = (self.said(pooled, *seen) - self.mean[:, None]) * self.inverse_std[:, None]
+        evidence: Tensor = (said * self.share[:, None]).sum(dim=0)
+        return evidence
+
+
 def fit(
+    views: Sequence[Sequence[Tensor]],
+    frames: NDArray[np.uint8],
+    labels: NDArray[np.bool_],
+    masks: NDArray[np.uint8] | None,
+    rule: Head,
+    *,
+    half: bool = False,
+    say: Callable[[str], None],
+) -> PatchHead | Council:
+    """Fit a head on some pictures; the patch head sees them under each of `FLIPS`.
+
+    Args:
+        views: per flip, features as `Model.features` gives them: pooled [n, D], then patches [n, T, E] per depth.
+        frames: the same pictures unflipped, uint8 [n, H, W, 3].
+        labels: bool [n, K].
+        masks: uint8 [n, H, W], 255 where the fault is, or None.
+        rule: the recipe's head section.
+        half: fit the networks over pixels in bfloat16, which is fast on processors with AMX.
+        say: takes a line of progress now and then.
+    """
+    patch_head = _fit_patches(views, frames, labels, masks, rule, say=say)
+    if not rule.grain:
+        return patch_head
+    grains = [
+        grain.fit(frames, labels, masks, passes=rule.grain_epochs, seed=rule.seed + member, half=half, say=say)
+        for member in range(rule.grain)
+    ]
+    council = Council(patch_head, grains, rule.patch_share)
+    normal = np.flatnonzero(~labels.any(axis=1))
+    batches = [normal[start : start + BATCH] for start in range(0, len(normal), BATCH)]
+    with torch.inference_mode():
+        parts = [
+            council.said(
+                *(part[rows].float() for part in views[0][: 1 + len(rule.layers)]), torch.from_numpy(frames[rows])
+            )
+            for rows in batches
+        ]
+    said = torch.cat(parts, dim=1)
+    council.mean.copy_(said.mean(dim=1))
+    council.inverse_std.copy_(1.0 / (said.std(dim=1) + 1e-4))
+    return council.eval().requires_grad_(requires_grad=False)
+
+
+def _fit_patches(
     views: Sequence[Sequence[Tensor]],
     frames: NDArray[np.uint8],
     labels: NDArray[np.bool_],
@@ -121,16 +193,6 @@ def fit(
     *,
     say: Callable[[str], None],
 ) -> PatchHead:
-    """Fit a head on some pictures, seen under each of `FLIPS`.
-
-    Args:
-        views: per flip, features as `Model.features` gives them: pooled [n, D], then patches [n, T, E] per depth.
-        frames: the same pictures unflipped, uint8 [n, H, W, 3].
-        labels: bool [n, K].
-        masks: uint8 [n, H, W], 255 where the fault is, or None.
-        rule: the recipe's head section.
-        say: takes a line of progress now and then.
-    """
     torch.manual_seed(rule.seed)
     pooled, *layers = views[0]
     side = math.isqrt(layers[0].shape[1])
@@ -210,7 +272,10 @@ def _patch_loss(judged: Tensor, wanted: Tensor, covered: Tensor, axes: tuple[int
     share = covered.flip([1 + axis for axis in axes]).flatten(1)
     inside = (share > COVERED).float()
     target = inside[:, :, None] * wanted[:, None, :]
-    weight = ((share > COVERED) | (share == 0)).float()[:, :, None] * (1 + 4 * target)
+    told = (inside.any(1) | ~wanted.any(1)).float()[
+        :, None, None
+    ]  # a faulty picture without a mask says nothing of places
+    weight = ((share > COVERED) | (share == 0)).float()[:, :, None] * (1 + 4 * target) * told
     return nn.functional.binary_cross_entropy_with_logits(judged, target, weight=weight)
 
 

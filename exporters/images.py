@@ -74,6 +74,8 @@ def load_album(recipe: Recipe, base: Path, spec: InputSpec) -> Album:
     classes = [[ids[k] for k in np.flatnonzero(row)] or [NORMAL] for row in labels]
     fit, test = recipe.images.fit_share, recipe.images.test_share
     parts = split(groups, classes, {"fit": fit, "calibrate": 1.0 - fit - test, "test": test})
+    if recipe.head.kind == "fitted":
+        parts = without_idle(parts, groups, labels)
     return Album(
         encoded=encoded,
         names=tuple(names),
@@ -83,6 +85,15 @@ def load_album(recipe: Recipe, base: Path, spec: InputSpec) -> Album:
         frames=frames,
         masks=_masks(recipe.images.mask_suffix, files, stage),
     )
+
+
+def without_idle(parts: Sequence[Part], groups: Sequence[str], labels: NDArray[np.bool_]) -> list[Part]:
+    """Groups that only show faults cannot calibrate, since thresholds come from normal pictures: they go from ``calibrate`` to ``fit``."""
+    useful = {group for group, shown in zip(groups, labels, strict=True) if not shown.any()}
+    return [
+        "fit" if part == "calibrate" and group not in useful else part
+        for part, group in zip(parts, groups, strict=True)
+    ]
 
 
 def count_images(recipe: Recipe, base: Path) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ from edge.errors import ConfigError
 from exporters import load
 from exporters.device import Device, load_device
 from exporters.families.base import Checkpoint, Family, Geometry, PixelSpec
+from exporters.families.dual_encoder import DualEncoder
 from exporters.onepass.generative import Generative
 from exporters.plan import MIB, WEIGHT_COPIES
 from exporters.recipe import Recipe, checkpoint_folder, load_recipe
@@ -40,7 +41,10 @@ class Job:
     @property
     def input(self) -> InputSpec:
         """The tensor that the graph takes."""
-        return InputSpec(name="frame", width=self.pixels.width, height=self.pixels.height, resize=self.pixels.resize)
+        scale = self.recipe.head.frame_scale
+        return InputSpec(
+            name="frame", width=scale * self.pixels.width, height=scale * self.pixels.height, resize=self.pixels.resize
+        )
 
     @property
     def streamed(self) -> bool:
@@ -97,9 +101,9 @@ def _sizes(family: Family, checkpoint: Checkpoint, faults: int) -> tuple[tuple[i
 
 
 def _asked(family: Family, recipe: Recipe) -> Family:
-    """The family with the recipe's [generative] section, which only a generative family has use for."""
+    """The family with what the recipe says of its input; [generative] and [head] are for one kind of family each."""
     if isinstance(family, Generative):
-        if recipe.head.kind == "fitted":
+        if recipe.head.kind == "fitted" or recipe.head.frame_scale > 1:
             raise ConfigError(f"head.kind = 'fitted' needs a dual encoder; {family.name} answers questions in words.")
         return replace(family, **recipe.generative.model_dump(exclude={"stream"}))
     for name, section in (("generative", recipe.generative), ("explain", recipe.explain)):
@@ -107,4 +111,4 @@ def _asked(family: Family, recipe: Recipe) -> Family:
             raise ConfigError(
                 f"[{name}] is for checkpoints that answer in words; {family.name} compares them: remove the section."
             )
-    return family
+    return replace(family, frame_scale=recipe.head.frame_scale) if isinstance(family, DualEncoder) else family

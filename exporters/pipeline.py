@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -45,7 +45,7 @@ def plan(job: Job) -> Plan:
         job.recipe,
         job.board,
         checkpoint=job.checkpoint,
-        spec=job.pixels,
+        spec=replace(job.pixels, width=job.input.width, height=job.input.height),
         geometry=job.geometry,
         images=images.count_images(job.recipe, job.base),
         family=job.family.name,
@@ -126,7 +126,8 @@ def compile_faults(job: Job, model: Model, album: Album, step: Progress) -> Comp
     scale = plain_scale(len(asked))
     if chosen.any():
         bound = job.recipe.tolerance.false_alarm_bound
-        pairs = [calibrate.fit_scale(evidence[chosen, k], bound) for k in range(len(asked))]
+        groups = calibrate.groups_of(album, chosen) if job.recipe.tolerance.by_group else None
+        pairs = [calibrate.fit_scale(evidence[chosen, k], bound, groups) for k in range(len(asked))]
         scale = Scale(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs], np.float32))
     return Compiled(asked, head, evidence, scale, specialise(model.graph(asked, head), scale), model)
 
@@ -226,6 +227,7 @@ def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module
         album.labels[fit],
         None if album.masks is None else album.masks[fit],
         job.recipe.head,
+        half="amx_bf16" in machine_facts().cpu_flags,
         say=lambda what: step("head", what),
     )
 
@@ -243,7 +245,7 @@ def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Prog
         return graphs
     step("export", "torch to ONNX")
     plain = export.export(
-        compiled.module, job.pixels.height, job.pixels.width, folder / "float32.onnx", fused=_fused(job)
+        compiled.module, job.input.height, job.input.width, folder / "float32.onnx", fused=_fused(job)
     )
     graphs["float32"] = plain
     pool = (

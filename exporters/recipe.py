@@ -96,6 +96,20 @@ class Head(Section):
     )
     epochs: int = Field(default=40, ge=1, description="passes over the fit images, number; a small set gets more")
     hidden: int = Field(default=96, ge=4, le=1024, description="width of the fitted head, units")
+    grain: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="networks over the frame's own pixels that judge beside the patch head, number; 0: none",
+    )
+    grain_epochs: int = Field(
+        default=40, ge=1, description="passes over the fit images for each of those networks, number"
+    )
+    patch_share: Share = Field(default=0.25, description="weight of the patch head where such networks judge beside it")
+    frame_scale: int = Field(
+        default=1, ge=1, le=4,
+        description="frame's size over the checkpoint's, times; the checkpoint sees the mean of the pixels, the networks all of them",
+    )  # fmt: skip
     seed: int = Field(default=0, description="seed of the fit")
 
 
@@ -150,6 +164,10 @@ class Tolerance(Section):
 
     flips_share: Share = Field(default=0.01, description="share of verdicts that quantization may change")
     false_alarm_bound: Share = Field(default=0.02, description="share of normal frames that may be flagged, per fault")
+    by_group: bool = Field(
+        default=False,
+        description="whether that share counts groups: then it holds for the frames of a part not seen before, and needs more parts",
+    )
     timing_runs: int = Field(default=150, ge=10, description="timed runs per candidate, number")
     timing_seconds: float = Field(default=20.0, gt=0, description="most time spent on timing all candidates, s")
 

@@ -27,6 +27,7 @@ class DualEncoder:
     model_type: str
     naflex: bool
     pad_to_max: bool  # the text tower pools its last position, so it wants text padded as in training
+    frame_scale: int = 1  # the frame's size over the checkpoint's
 
     def matches(self, checkpoint: Checkpoint) -> bool:
         """Whether the checkpoint is of this family."""
@@ -153,7 +154,7 @@ class DualEncoderModel:
         from exporters.families.tower import FrameToEvidence, Tower, WordsHead  # noqa: PLC0415 - imports torch
 
         depths: Sequence[float] = () if head is None else head.depths  # type: ignore[assignment] # heads carry the depths they read
-        tower = Tower(self.model, self.spec, self.patch, depths)
+        tower = Tower(self.model, self.spec, self.patch, depths, self.family.frame_scale)
         return FrameToEvidence(tower, head if head is not None else WordsHead(self.contrast(questions))).eval()
 
     def features(self, frames: NDArray[np.uint8], depths: Sequence[float]) -> list[Tensor]:
@@ -162,7 +163,7 @@ class DualEncoderModel:
 
         from exporters.families.tower import Tower  # noqa: PLC0415 - imports torch
 
-        tower = Tower(self.model, self.spec, self.patch, depths).eval()
+        tower = Tower(self.model, self.spec, self.patch, depths, self.family.frame_scale).eval()
         batches = [torch.from_numpy(frames[start : start + BATCH]) for start in range(0, len(frames), BATCH)]
         with torch.inference_mode():
             parts = [[part.half() for part in tower(batch)] for batch in batches]
@@ -193,12 +194,18 @@ class DualEncoderModel:
 
         with Image.open(picture) as opened:
             image = opened.convert("RGB")
+        width, height = self.spec.width * self.family.frame_scale, self.spec.height * self.family.frame_scale
         if self.family.naflex:
-            size = (self.spec.width, self.spec.height)
+            size = (width, height)
             return self.normalise(np.asarray(image.resize(size, Image.Resampling.BILINEAR))[None])
         processor = AutoImageProcessor.from_pretrained(self.checkpoint.folder, local_files_only=True)
+        cut, whole = {"width": width, "height": height}, {"size": {"width": width, "height": height}}
+        larger: dict[str, Any] = (
+            {"size": {"shortest_edge": height}, "crop_size": cut} if self.spec.resize == "centre_crop" else whole
+        )
+        larger = larger if self.family.frame_scale > 1 else {}
         found: NDArray[np.float32] = np.asarray(
-            processor(images=image, return_tensors="np")["pixel_values"], np.float32
+            processor(images=image, return_tensors="np", **larger)["pixel_values"], np.float32
         )
         return found
 
@@ -250,6 +257,8 @@ class DualEncoderModel:
         import torch  # noqa: PLC0415 - plan must start without torch
 
         values = torch.from_numpy(pixels)
+        if self.family.frame_scale > 1:
+            values = torch.nn.functional.avg_pool2d(values, self.family.frame_scale)
         if not self.family.naflex:
             return {"pixel_values": values}
         count, _, height, width = values.shape

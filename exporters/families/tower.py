@@ -21,10 +21,12 @@ class Tower(nn.Module):
 
     The mean and standard deviation are folded into the patch embedding: conv(w, (x/255 - m)/s) = conv(w/(255 s), x) + (b - sum w m/s),
     which is exact because patches do not overlap and nothing is padded. It costs no operator and no copy of the picture.
+    A frame of ``scale`` times the checkpoint's size is averaged down first.
     """
 
-    def __init__(self, model: Any, spec: PixelSpec, patch: int, depths: Sequence[float]) -> None:  # noqa: ANN401 - transformers' untyped model
+    def __init__(self, model: Any, spec: PixelSpec, patch: int, depths: Sequence[float], scale: int = 1) -> None:  # noqa: ANN401 - transformers' untyped model
         super().__init__()
+        self.scale = scale
         vision = model.vision_model
         self.layers = vision.encoder.layers
         self.wanted = tuple(layer_index(depth, len(self.layers)) for depth in depths)
@@ -39,7 +41,9 @@ class Tower(nn.Module):
 
     def forward(self, frame: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
-        state = self.patch_embedding(frame.permute(0, 3, 1, 2).to(torch.float32)).flatten(2).transpose(1, 2)
+        pixels = frame.permute(0, 3, 1, 2).to(torch.float32)
+        pixels = nn.functional.avg_pool2d(pixels, self.scale) if self.scale > 1 else pixels
+        state = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
         if self.class_token is not None:
             state = torch.cat([self.class_token.expand(frame.shape[0], 1, -1), state], dim=1)
         state = state + self.positions

@@ -20,6 +20,32 @@ def test_bound_holds_on_new_frames() -> None:
     assert 0.03 < np.mean(shares) <= 0.0505
 
 
+def test_bound_holds_for_a_new_group() -> None:
+    """Six like views of one part are no six parts: counted by group the bound holds for the next part, counted by picture it does not."""
+    random = np.random.default_rng(0)
+    shares: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(600):
+        sizes = random.integers(1, 9, 30)
+        groups = np.repeat(np.arange(30), sizes)
+        scores = (np.repeat(random.beta(2, 8, 30), sizes) + 0.01 * random.random(len(groups))).astype(np.float32)
+        fresh = (random.beta(2, 8, 200) + 0.01 * random.random(200)).astype(np.float32)
+        for by_group, found in shares.items():
+            names = [str(name) for name in groups] if by_group else None
+            threshold = calibrate.conformal_threshold(scores, 0.05, names)
+            assert threshold is not None
+            found.append(float((fresh >= threshold).mean()))
+    assert 0.02 < np.mean(shares[True]) <= 0.051
+    assert np.mean(shares[False]) > 0.055
+
+
+def test_one_picture_a_group_is_the_plain_rule() -> None:
+    """Both rules give the same threshold then, and too few groups give none however many pictures there are."""
+    scores = np.random.default_rng(0).random(73).astype(np.float32)
+    names = [str(index) for index in range(73)]
+    assert calibrate.conformal_threshold(scores, 0.04, names) == calibrate.conformal_threshold(scores, 0.04)
+    assert calibrate.conformal_threshold(scores, 0.05, ["one"] * 60 + names[60:]) is None
+
+
 @pytest.mark.parametrize(("bound", "needed"), [(0.5, 1), (0.05, 19), (0.02, 49), (0.01, 99)])
 def test_too_few_images_give_no_threshold(bound: float, needed: int) -> None:
     """A bound needs at least 1 / bound - 1 normal images; one fewer is refused."""
@@ -38,7 +64,8 @@ def _limit(normal: int, wanted: float | None = None) -> calibrate.Limit:
         bound=0.05,
         noise=0.01,
         wanted=wanted,
-        groups=7,
+        groups=[str(index) for index in range(normal)],
+        by_group=False,
         images_sha256="0" * 64,
     )
 

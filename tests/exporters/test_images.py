@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge.errors import ExportError
 from edge.preprocess import Preprocessor
-from exporters.images import SYNTHETIC_FRAMES, load_album, synthetic_frames
+from exporters.images import SYNTHETIC_FRAMES, load_album, synthetic_frames, without_idle
 from exporters.recipe import Images
 from tests.exporters.conftest import FAULTY, NORMAL, job_for
 
@@ -81,3 +81,11 @@ def test_synthetic_frames_are_seeded_and_varied() -> None:
     first = synthetic_frames(3, 20, 30, 4)
     assert np.array_equal(first, synthetic_frames(3, 20, 30, 4))
     assert not np.array_equal(first[0], first[1])
+
+
+def test_what_cannot_calibrate_is_fitted_on() -> None:
+    """A calibrating group without a normal picture would serve nothing; one with a normal picture stays whole, and the test part is left alone."""
+    labels = np.array([[True], [True], [False], [True], [True]])
+    groups = ["a", "b", "b", "c", "d"]
+    parts = without_idle(["calibrate", "calibrate", "calibrate", "test", "fit"], groups, labels)
+    assert parts == ["fit", "calibrate", "calibrate", "test", "fit"]

@@ -68,6 +68,26 @@ def test_a_fitted_head_learns_what_the_words_do_not_know(fitted_bundle: Path, wo
     assert open_bundle(fitted_bundle).manifest.proof.parity.max_abs < 1e-4
 
 
+@pytest.mark.parametrize("kind", ["siglip", pytest.param("clip", marks=pytest.mark.slow)])
+def test_networks_over_pixels_judge_beside_the_patches(
+    kind: str, site: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """With a frame of twice the checkpoint's size the graph is still the checkpoint and its head, and tells unseen groups apart."""
+    request.getfixturevalue(kind)
+    extra = (
+        'head = { kind = "fitted", epochs = 4, hidden = 8, grain = 2, grain_epochs = 8, frame_scale = 2 }\n'
+        'quantization = { schemes = ["float32"], threads = [1] }'
+    )
+    job = job_for(site, kind, extra)
+    manifest = open_bundle(pipeline.build(job, tmp_path / "out", now=NOW, say=lambda _: None)).manifest
+    assert (manifest.input.width, manifest.input.height) == (2 * job.pixels.width, 2 * job.pixels.height)
+    assert manifest.proof.parity.max_abs < 1e-4
+    found = manifest.faults[0].calibration
+    assert found is not None
+    assert found.auroc is not None
+    assert found.auroc > 0.9
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["siglip2", "clip"])
 def test_the_other_families_build(kind: str, site: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
