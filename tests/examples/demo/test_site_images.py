@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from examples.demo.site_images import FIRST_SEED, NORMAL, PICTURES_PER_PART, write_images
+from examples.demo.site_images import FAULTS, FIRST_SEED, NORMAL, PICTURES_PER_PART, write_images
 from examples.demo.story import CHANNELS, line_settings
 from examples.line.line import Line
 
@@ -18,7 +18,10 @@ def test_pictures_are_sorted_by_their_truth_and_grouped_by_part(tmp_path: Path) 
     assert NORMAL in counts
     parts = {path.name.rpartition("_")[0] for path in files}
     assert len(parts) == 6
-    assert set(counts) - {NORMAL} <= {channel.vision for channel in CHANNELS}
+    assert set(counts) - {NORMAL} <= set(FAULTS)
+    assert {channel.vision for channel in CHANNELS if channel.vision} <= set(FAULTS), (
+        "the demo shows nothing that the bundle was not made for"
+    )
 
 
 def test_the_line_is_the_demos_and_the_parts_are_not() -> None:
