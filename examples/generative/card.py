@@ -11,6 +11,8 @@ from examples.checkpoint.evaluate import CLEAR_SEVERITY
 from examples.generative.evaluate import EVALUATED_PX, FALSE_ALARMS
 
 _USABLE = 0.85
+SIGLIP_SHA256 = "dccf1ef282eb"
+"""Of the weights that the committed checkpoint started from; that model was trained on since."""
 
 _HEAD = """# smolvlm-line-tiny
 
@@ -21,7 +23,7 @@ with one word. Trained in this repository, so that the one-pass compiler and `ma
 | | |
 |---|---|
 | picture tower | SigLIP-style ViT, {vision_layers} layers, width {vision_width}, patch {patch}; position table of {side}x{side} places read at fractions, so any square multiple of {step} px; trained at 192, 224, 256 and 320 px |
-| started from | the tower of `examples/checkpoint/siglip-line-tiny` as it lies in this repository; connector, decoder and vocabulary from random numbers |
+| started from | the tower of `examples/checkpoint/siglip-line-tiny` with weights {siglip} (first digits of their sha256); connector, decoder and vocabulary from random numbers |
 | connector | pixel shuffle {shuffle}: {tokens} image tokens at {best} px |
 | decoder | Llama, {text_layers} layers, width {text_width}, {heads} heads over {kv} key/value head; {vocabulary} byte-level tokens, tied |
 | parameters | {parameters:.2f} M; `model.safetensors` in float16, {megabytes:.1f} MB |
@@ -63,7 +65,7 @@ def _line(line: dict[str, Any]) -> str:
         "### Simulated line",
         (
             f'{line["scenes_per_fault"]} scenes a fault with just that fault against {line["normal_scenes"]} normal scenes. "Clear" is a severity above {CLEAR_SEVERITY}. '
-            "The dual encoder is `siglip-line-tiny` at 192 px with its usual prompts, contrasted with its normal prompts, on the very same scenes; "
+            "The dual encoder is the `siglip-line-tiny` of now, trained on since the tower was taken from it, at 192 px with its usual prompts, contrasted with its normal prompts, on the very same scenes; "
             "each model's threshold lets through the same share of the normal ones."
         ),
         "",
@@ -142,7 +144,7 @@ def card(
         vision_layers=vision["num_hidden_layers"], vision_width=vision["hidden_size"], patch=vision["patch_size"],
         side=vision["image_size"] // vision["patch_size"], step=step, shuffle=config["scale_factor"], tokens=(EVALUATED_PX // step) ** 2, best=EVALUATED_PX,
         text_layers=text["num_hidden_layers"], text_width=text["hidden_size"], heads=text["num_attention_heads"], kv=text["num_key_value_heads"],
-        vocabulary=text["vocab_size"], parameters=parameters / 1e6, megabytes=weight_bytes / 1e6, training=texts["training"].strip(),
+        vocabulary=text["vocab_size"], parameters=parameters / 1e6, megabytes=weight_bytes / 1e6, training=texts["training"].strip(), siglip=SIGLIP_SHA256,
     )  # fmt: skip
     parts = [head, _line(figures["line"]), _pairs(figures["held_out_pairs"]), _resolutions(figures["resolutions"])]
     if "steel" in figures:
