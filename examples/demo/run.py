@@ -234,7 +234,10 @@ class Demo:
                 self.watch.arrived(incoming)
 
     def _operate(self) -> None:
-        """The operator: acknowledges one alarm, in the middle of the run."""
+        """The operator: acknowledges one alarm, in the middle of the run; told that it has come anew meanwhile, looks and acknowledges again."""
+        reply = self.watch.replies.get(self._asked) if self._asked is not None else None
+        if reply is not None and reply.code == "stale_occurrence":
+            self._asked = None
         share = self.watch.t_s / self._wish.seconds
         if self._asked is not None or self._link is None or share < ACK_FROM:
             return
