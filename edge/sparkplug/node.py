@@ -105,6 +105,7 @@ class EdgeNode:
         self._payload_bytes = MAX_PAYLOAD_BYTES
         self._rebirth = False
         self._departed: set[str] = set()  # devices that went since the last birth, and are to be said dead
+        self._said_alive: set[str] = set()  # devices that hosts know as born
         self._server = 0
         self._host_online = False
         self._host_stamp_ms: dict[int, int] = {}  # by server: a host has one clock for each of its connections
@@ -237,7 +238,8 @@ class EdgeNode:
             return []
         if self._rebirth:
             died = {item.device for item in self._queue if isinstance(item, Presence) and not self._alive[item.device]}
-            deaths = [self._packet("DDEATH", device, (), now_ms) for device in sorted(died | self._departed)]
+            gone = (died | self._departed) & self._said_alive  # who came and went unsaid has no death
+            deaths = [self._packet("DDEATH", device, (), now_ms) for device in sorted(gone)]
             self._departed = set()
             self._postpone_queue()
             return deaths + self._births(now_ms)
@@ -250,6 +252,7 @@ class EdgeNode:
     def _births(self, now_ms: int) -> list[Outgoing]:
         self._rebirth = False
         self._seq = 255  # the NBIRTH's is the next: 0
+        self._said_alive = {device for device, alive in self._alive.items() if alive}
         own = [
             Metric(BD_SEQ, DataType.INT64, self._bd_seq, now_ms),
             Metric(REBIRTH, DataType.BOOLEAN, False, now_ms),  # noqa: FBT003 - the metric's value
@@ -283,6 +286,7 @@ class EdgeNode:
                 batches.setdefault(item.device, []).append(item)
                 continue
             packets += self._data(item.device, batches.pop(item.device, ()), now_ms)
+            (self._said_alive.add if item.alive else self._said_alive.discard)(item.device)
             if item.alive:
                 self._postpone_queue(item.device)  # the birth says the newest already: said again it would be no news
                 packets.append(self._packet("DBIRTH", item.device, self._born(item.device, now_ms), now_ms))

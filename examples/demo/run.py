@@ -276,7 +276,7 @@ class Demo:
     def _clear_retained(self) -> None:
         if self._wish.broker is None or self._link is None:
             return
-        names = ["state", "meta", *(f"alarm/{name}" for name in self.watch.alarms)]
+        names = ["state", "meta", *(f"{kind}/{name}" for kind in ("alarm", "explain") for name in self.watch.alarms)]
         for name in names:
             self._link.publish(Outgoing(f"{self.watch.prefix}/{name}", b"", qos=1, retain=True))
 

@@ -388,6 +388,18 @@ def _apply(
             mirror[device, item.name] = said
 
 
+def test_who_came_and_went_before_a_rebirth_has_no_death() -> None:
+    """A device that was not born yet cannot die: its coming and going between two looks is not told."""
+    bench = Bench()
+    bench.connect()
+    bench.node.note(Presence("cam", alive=False))
+    assert bench.poll() == ["NBIRTH"]
+    bench.node.note(Presence("cam", alive=True))
+    bench.node.received(NCMD, order("Node Control/Rebirth", value=True), retained=False)
+    bench.node.note(Presence("cam", alive=False))
+    assert bench.poll() == ["NBIRTH"]
+
+
 def test_a_redefinition_is_born_anew() -> None:
     """A device that goes dies, everything that stays is born with its value, what is new with its definition's, and data go on."""
     bench = Bench()
