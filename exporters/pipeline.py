@@ -98,11 +98,12 @@ def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
     step("load", f"{job.checkpoint.folder.name} ({job.family.name})")
     model = _loaded(job)
     model, asking = _one_token(job, model, album, step)
+    model, form = _formed(job, model, step)
     model = _settled(job, model, album)
     with tempfile.TemporaryDirectory(prefix="edge-export-") as folder:
         compiled = compile_faults(job, model, album, step)
         verified = verify_candidates(job, compiled, album, Path(folder), step)
-        notes = asking + _processor_note(job, model, compiled, album, Path(folder))
+        notes = asking + form + _processor_note(job, model, compiled, album, Path(folder))
         spoken = _speech(job, model, album, step, scheme=verified.execution.scheme, folder=Path(folder))
         step("pack", f"{job.recipe.name} version {number}")
         return assemble(job, album, verified, out=out, number=number, now=now, notes=notes, spoken=spoken)
@@ -188,6 +189,20 @@ def _one_token(job: Job, model: Model, album: Album, step: Progress) -> tuple[Mo
 
     step("questions", "one token for each, fitted on the fit images")
     return one_token(model, prompts.questions(job.recipe), album)
+
+
+def _formed(job: Job, model: Model, step: Progress) -> tuple[Model, tuple[str, ...]]:
+    """A generative model in the form that answers this recipe's questions fastest here, and what the report says of it.
+
+    A recipe that names one is obeyed; a checkpoint that stays on disk takes its family's first, for each trial would write it whole.
+    """
+    if not isinstance(model, GenerativeModel) or model.family.form or len(model.family.forms) == 1 or job.streamed:
+        return model, ()
+    from exporters.onepass.choose import choose_form  # noqa: PLC0415 - imports torch
+
+    step("form", f"{' and '.join(model.family.forms)} in turns")
+    choice = choose_form(model, prompts.questions(job.recipe), provider=_provider(job))
+    return replace(model, family=replace(model.family, form=choice.form)), (choice.note(),)
 
 
 def _settled(job: Job, model: Model, album: Album) -> Model:

@@ -120,7 +120,7 @@ class Generative(Section):
         default=None, ge=1, description="edge of the square picture, px; none: the checkpoint's own"
     )
     form: Literal["tree", "prefix"] | None = Field(
-        default=None, description="how the questions share the prompt's beginning; none: what suits the family"
+        default=None, description="how the questions share the prompt's beginning; none: the faster one, by measurement"
     )
     opening: str = Field(
         default="",

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.rig import FRAME_TOPIC, PREFIX, ROOT, Ear, site_document, toml
+from benchmarks.rig import FRAME_TOPIC, PREFIX, ROOT, Daemon, Ear, Sender, site_document, toml
 from edge.preprocess import encode_jpeg
 from tests.brokers import Mosquitto, wait_for
-from tests.plant import GREY, RED, Plant, counted, roomy_bundle
+from tests.plant import GREEN, GREY, RED, SITE, Plant, counted, roomy_bundle
 
 pytestmark = pytest.mark.broker
 
@@ -132,12 +132,22 @@ def test_topics_and_commands_that_nobody_knows_do_no_harm(plant: Plant) -> None:
     plant.still_works()
 
 
-def test_a_retained_frame_is_an_old_frame(plant: Plant) -> None:
-    """A frame that the broker kept is not delivered again after a reconnect, or it is counted: it never becomes a verdict."""
-    topic = f"{PREFIX}/in/frame/cam1"
-    plant.ear.publish(topic, RED, retain=True)
-    plant.ear.publish(topic, b"", retain=True)
-    plant.still_works()
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_retained_frame_is_an_old_frame(mosquitto: Mosquitto, tmp_path: Path, protocol: str) -> None:
+    """A frame that the broker kept since nobody knows when never becomes a verdict: it is not asked for, or counted where a broker cannot be told."""
+    ear = Ear(mosquitto.port)
+    ear.publish(FRAME_TOPIC, RED, retain=True)
+    document = site_document(roomy_bundle(tmp_path / "colours"), mosquitto.port) | SITE
+    document["broker"] |= {"protocol": protocol}
+    daemon, sender = Daemon(document, tmp_path).start(), Sender(mosquitto.port)
+    try:
+        sender.knock(ear, GREEN)
+        assert not any(flag.document()["on"] for flag in ear.on("flag/red"))
+        assert ear.heartbeat()["cameras"]["cam1"]["rejected"] == ({} if protocol == "5" else {"retained": 1})
+    finally:
+        sender.close()
+        daemon.stop()
+        ear.close()
 
 
 def test_a_message_of_100_mb_never_reaches_memory(plant: Plant) -> None:

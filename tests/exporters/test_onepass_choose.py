@@ -20,6 +20,14 @@ def test_the_lowest_median_wins() -> None:
     assert choice.median_ms["prefix"] == pytest.approx(11.0)
 
 
+@pytest.mark.parametrize(("prefix_ms", "form"), [(9.9, "tree"), (9.0, "prefix")])
+def test_noise_does_not_change_the_form(prefix_ms: float, form: str) -> None:
+    """The family's first form stays unless another gains more than runs differ by."""
+    choice = fastest({"tree": [10.0] * 3, "prefix": [prefix_ms] * 3})
+    assert choice.form == form
+    assert "tree 10.00 ms" in choice.note()
+
+
 @pytest.mark.slow
 def test_both_forms_are_measured(tmp_path: Path) -> None:
     """A family with two forms is exported in both and timed in the daemon's engine."""

@@ -62,6 +62,7 @@ def test_a_recipe_with_a_generative_checkpoint_becomes_a_bundle(tmp_path: Path) 
     floats = next(one for one in manifest.proof.candidates if one.scheme == "float32")
     assert floats.parity.max_abs < 1e-4
     assert floats.parity.flips == 0
+    assert "Form of the questions: " in (bundle.path / "report.md").read_text(), "both forms were timed"
     engine = Engine.load(bundle.graph, manifest.execution, input_name=manifest.input.name, output_name=manifest.output)
     assert engine.run(np.zeros((1, 64, 64, 3), np.uint8)).shape == (2,)
 
