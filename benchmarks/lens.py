@@ -25,7 +25,7 @@ from edge.bundle import InputSpec
 from edge.frame import Quality
 from edge.lens import REMEMBERED, Lens, Trouble
 from edge.preprocess import Preprocessor, decode_rgb, encode_jpeg
-from edge.settings import PictureSettings
+from edge.sections import PictureSettings
 from examples.line.line import Line, LineSettings
 
 Rgb = NDArray[np.uint8]

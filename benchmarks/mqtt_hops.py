@@ -31,7 +31,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from benchmarks import report
 from edge.envelope import Incoming, Outgoing, Subscription
 from edge.mqtt import Connection
-from edge.settings import BrokerSettings
+from edge.sections import BrokerSettings
 
 FRAME_BYTES = 60_000
 FPS = 25

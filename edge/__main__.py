@@ -243,7 +243,8 @@ def _integration(options: argparse.Namespace) -> int:
 def _client(options: argparse.Namespace) -> Client:
     """The connection that the options ask for."""
     from edge.client import Client
-    from edge.settings import BrokerSettings, load_site
+    from edge.sections import BrokerSettings
+    from edge.settings import load_site
 
     given: dict[str, object] = {"username": options.username, "password_file": options.password_file}
     if options.config is not None:

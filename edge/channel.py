@@ -13,7 +13,8 @@ from edge.decide import Combine, FusionSpec, VisionSpec, VisionState, fuse
 from edge.errors import ConfigError
 from edge.frame import Evidence, Quality, Verdict, worst
 from edge.rules import Rule, RuleKind, RuleSpec
-from edge.settings import AlarmSettings, FaultSettings, Site
+from edge.sections import AlarmSettings, FaultSettings
+from edge.settings import Site
 
 NS_PER_MS = 1_000_000
 

@@ -21,7 +21,7 @@ from edge.envelope import Incoming, Subscription
 from edge.errors import BrokerError, ConfigError, EdgeError
 from edge.messages import Command, timestamp
 from edge.mqtt import Connection
-from edge.settings import BrokerSettings
+from edge.sections import BrokerSettings
 from edge.topics import ALARM, COMMAND, EXPLAIN, HEARTBEAT, META, REPLY, SNAPSHOT, STATE
 
 CONNECT_S = 10.0

@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 
 from edge.errors import ConfigError
-from edge.settings import BrokerSettings, TlsSettings
+from edge.sections import BrokerSettings, TlsSettings
 
 _OTHERS = 0o007  # read, write, execute for everybody; a group may read (systemd credentials and secret mounts are 0440)
 _TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}

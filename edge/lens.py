@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frame import Evidence, Quality, Verdict, worst
-from edge.settings import PictureSettings
+from edge.sections import PictureSettings
 
 NS_PER_MS = 1_000_000
 LEAST_EQUAL = 3  # two equal frames of a slow camera are no freeze

@@ -23,7 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.credentials import password, tls_context
 from edge.envelope import Incoming, Outgoing, Subscription
-from edge.settings import BrokerSettings
+from edge.sections import BrokerSettings
 
 MAX_IN_FLIGHT = 100  # QoS 1 messages sent and not yet acknowledged; a broker may ask for fewer
 IN_FLIGHT_311 = 20  # MQTT 3.1.1 brokers cannot say; Mosquitto's own default

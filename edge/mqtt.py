@@ -19,7 +19,7 @@ from edge.credentials import password, tls_context
 from edge.envelope import ConnectionStats, Incoming, Outgoing, Subscription
 from edge.errors import ConfigError
 from edge.link import TAKEN_OVER, WRONG_VERSION, GiantMessageError, Limits, Link, LinkBrokenError, LinkEvents
-from edge.settings import BrokerSettings
+from edge.sections import BrokerSettings
 
 __all__ = ["Connection", "ConnectionStats", "Incoming", "Outgoing", "Subscription"]
 

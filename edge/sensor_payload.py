@@ -17,7 +17,7 @@ from typing import Any
 
 from edge.errors import RejectedInput
 from edge.payload import at_pointer, bare_number, believed, json_of, number_of, shown, text_of, time_in, wall_ns_of
-from edge.settings import SensorSettings
+from edge.sections import SensorSettings
 
 MAX_BYTES = 262_144
 MAX_RECORDS = 1000  # of one SenML pack

@@ -15,7 +15,7 @@ def reference_markdown() -> str:
     lines = [
         "# Settings of `edge-daemon`",
         "",
-        "Generated from `edge/settings.py` (`edge-daemon settings`). Every key can also be set by an environment variable:",
+        "Generated from `edge/settings.py` and `edge/sections.py` (`edge-daemon settings`). Every key can also be set by an environment variable:",
         f"`{ENV_PREFIX}BROKER__HOST=10.0.0.5` stands over `broker.host`.",
         "",
     ]
@@ -57,7 +57,7 @@ def _type_name(field: FieldInfo) -> str:
         if get_args(field.annotation)
         else getattr(field.annotation, "__name__", str(field.annotation))
     )
-    for noise in ("typing.", "edge.settings.", "pathlib.", "annotated_types."):
+    for noise in ("typing.", "edge.settings.", "edge.sections.", "pathlib.", "annotated_types."):
         text = text.replace(noise, "")
     if text.startswith(("Annotated", "tuple[Annotated", "dict[str, Annotated")) or len(text) > 60:
         text = "list" if text.startswith("tuple") else "table" if text.startswith("dict") else "text"

@@ -14,7 +14,8 @@ from edge.annunciator import AlarmEntry, Ne107
 from edge.channel import ChannelSpec
 from edge.frame import Evidence, Quality, Verdict
 from edge.lens import Trouble
-from edge.settings import AlarmSettings, Site
+from edge.sections import AlarmSettings
+from edge.settings import Site
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

@@ -28,7 +28,8 @@ from edge.realtime import trim_memory
 from edge.report import Reporter
 from edge.rules import Rule
 from edge.session import Brake
-from edge.settings import PublishSettings, Site
+from edge.sections import PublishSettings
+from edge.settings import Site
 from edge.snapshot import Snapshots
 from edge.standing import site_alarms
 from edge.worker import Inbox, Worker

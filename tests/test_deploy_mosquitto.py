@@ -10,7 +10,7 @@ import pytest
 
 from edge.envelope import Incoming, Outgoing, Subscription
 from edge.mqtt import Connection
-from edge.settings import BrokerSettings, TlsSettings
+from edge.sections import BrokerSettings, TlsSettings
 from tests.brokers import Mosquitto, wait_for
 
 pytestmark = pytest.mark.broker

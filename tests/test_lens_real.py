@@ -13,7 +13,7 @@ from benchmarks.material import DATA
 from edge.frame import Quality
 from edge.lens import REMEMBERED, Lens, Trouble
 from edge.preprocess import decode_rgb, encode_jpeg
-from edge.settings import PictureSettings
+from edge.sections import PictureSettings
 
 pytestmark = [
     pytest.mark.realdata,

@@ -26,7 +26,7 @@ from edge.explain.where import Place
 from edge.frame import Evidence, Frame, Verdict
 from edge.messages import AlarmSource, Explanation, Spot, timestamp
 from edge.session import Brake, Stopped
-from edge.settings import ExplainSettings
+from edge.sections import ExplainSettings
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

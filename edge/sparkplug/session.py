@@ -22,7 +22,7 @@ from edge.envelope import Incoming, Outgoing
 from edge.errors import ConfigError
 from edge.link import WRONG_VERSION, Limits, Link, LinkBrokenError, LinkEvents
 from edge.messages import Message, Reply
-from edge.settings import BrokerSettings
+from edge.sections import BrokerSettings
 from edge.sparkplug.metrics import RESULT, Catalogue, Wish
 from edge.sparkplug.node import REBIRTH, Change, EdgeNode
 

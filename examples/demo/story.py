@@ -62,7 +62,7 @@ class SensorPlan:
 
 @dataclass(frozen=True, slots=True)
 class RulePlan:
-    """One sensor rule, as in `edge.settings.RuleSettings`."""
+    """One sensor rule, as in `edge.sections.RuleSettings`."""
 
     id: str
     sensor: str

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from edge.command import MAX_REMEMBERED, CommandDesk, Refused, Request, Verb
 from edge.errors import RejectedInput
 from edge.messages import Reply, timestamp
-from edge.settings import CommandSettings
+from edge.sections import CommandSettings
 
 NOW_WALL_NS = 1_800_000_000_000_000_000
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge.credentials import password, tls_context
 from edge.errors import ConfigError
-from edge.settings import BrokerSettings, TlsSettings
+from edge.sections import BrokerSettings, TlsSettings
 
 
 def secret(tmp_path: Path, content: bytes = b"s3cret\n", mode: int = 0o600) -> Path:

@@ -14,7 +14,7 @@ from edge.explaining import make_explainer
 from edge.messages import json_schemas
 from edge.preprocess import encode_jpeg
 from edge.session import Brake
-from edge.settings import ExplainSettings
+from edge.sections import ExplainSettings
 from tests.edge.builders import fault, flat_jpeg, speech_files, speech_section
 from tests.edge.test_worker import ALARM, Bench
 

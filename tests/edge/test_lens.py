@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edge.frame import Quality, Verdict
 from edge.lens import LEARN_EVERY_NS, REMEMBERED, Baseline, Lens, Measures, Trouble, covered, measure
-from edge.settings import PictureSettings
+from edge.sections import PictureSettings
 
 MS = 1_000_000
 Tensor = NDArray[np.uint8]

@@ -19,7 +19,7 @@ import pytest
 from edge.envelope import Incoming, Outgoing, Subscription
 from edge.errors import ConfigError
 from edge.mqtt import MAX_BACKLOG, Connection
-from edge.settings import BrokerSettings
+from edge.sections import BrokerSettings
 from tests.brokers import Amqtt, Mosquitto, Relay, free_port, wait_for
 
 pytestmark = pytest.mark.broker

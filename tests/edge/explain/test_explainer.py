@@ -24,7 +24,7 @@ from edge.explain.speech import Speech
 from edge.frame import Evidence, Frame, Quality, Verdict
 from edge.messages import Explanation
 from edge.session import Brake, Stopped
-from edge.settings import ExplainSettings
+from edge.sections import ExplainSettings
 from tests.edge.builders import SPEECH_WORDS, fault, speech_section
 
 MS = 1_000_000

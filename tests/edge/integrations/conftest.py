@@ -11,7 +11,8 @@ import pytest
 
 from edge.bundle import Manifest, open_bundle
 from edge.integrations.plan import Plan, plan_for
-from edge.settings import BrokerSettings, Site, TlsSettings, load_site
+from edge.sections import BrokerSettings, TlsSettings
+from edge.settings import Site, load_site
 
 ROOT = Path(__file__).parents[3]
 

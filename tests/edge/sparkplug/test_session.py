@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.rig import Ear
 from edge.clock import Clock
-from edge.settings import BrokerSettings, CameraSettings, NodeSettings, Site
+from edge.sections import BrokerSettings, CameraSettings, NodeSettings
+from edge.settings import Site
 from edge.sparkplug.codec import DataType
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import Change, EdgeNode, NodeSpec, Tag

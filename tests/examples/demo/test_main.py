@@ -59,7 +59,7 @@ def retained_topics(port: int) -> list[str]:
     """Topics of the messages that a broker has retained."""
     from edge.envelope import Incoming, Subscription
     from edge.mqtt import Connection
-    from edge.settings import BrokerSettings
+    from edge.sections import BrokerSettings
     from tests.brokers import wait_for
 
     seen: list[Incoming] = []

@@ -1,0 +1,371 @@
+"""The tables of ``site.toml``: every key with its type, limits, unit and meaning; `edge.settings` puts them together.
+
+docs/settings.md is made of the descriptions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Topic = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^#+\x00]+$")]
+SparkplugId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^+/#\x00]+$")]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+VerbName = Literal[
+    "ack", "reset", "shelve", "unshelve", "suppress", "unsuppress", "out_of_service", "in_service",
+    "explain", "rebirth", "replay", "snapshot", "reload",
+]  # fmt: skip
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NodeSettings(Section):
+    """This device."""
+
+    id: Identifier = Field(
+        description="device id: MQTT client id and part of every topic; with mTLS also the certificate's common name"
+    )
+    asset_path: str = Field(
+        default="", description="ISA-95 path of the watched equipment, e.g. acme/north/line3; carried in alarms"
+    )
+    rds_pp: str = Field(default="", description="RDS-PP designation; carried in alarms, never in a topic")
+    state_dir: Path | None = Field(
+        default=None,
+        description="folder for what must survive a restart (alarm states, boot counter); none: memory only",
+    )
+    require_synchronised_clock: bool = Field(
+        default=False,
+        description="raise node-clock while the system clock is not synchronised (NTP, PTP, GPS): stamps cannot be trusted then",
+    )
+
+
+class TlsSettings(Section):
+    """TLS to the broker; with certificate and key it is mutual."""
+
+    ca_file: Path = Field(description="PEM file of the authority that signed the broker's certificate")
+    cert_file: Path | None = Field(default=None, description="PEM file of this device's certificate (mTLS)")
+    key_file: Path | None = Field(
+        default=None, description="PEM file of this device's key; must not be readable by others"
+    )
+    minimum_version: Literal["1.2", "1.3"] = Field(default="1.2", description="lowest TLS version accepted")
+
+    @model_validator(mode="after")
+    def _pair(self) -> TlsSettings:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together: give both or neither")
+        return self
+
+
+class BrokerSettings(Section):
+    """The MQTT broker."""
+
+    host: str = Field(default="127.0.0.1", description="name or address")
+    port: int = Field(default=1883, ge=1, le=65535, description="TCP port; 8883 is usual with TLS")
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="MQTT version; auto tries 5 and falls back to 3.1.1"
+    )
+    root: Topic = Field(default="edge/v1", description="first part of every topic, e.g. acme/north/edge/v1")
+    username: str | None = Field(default=None, description="user name, if the broker wants one")
+    password_file: Path | None = Field(
+        default=None, description="file holding the password; must not be readable by others"
+    )
+    tls: TlsSettings | None = Field(default=None, description="TLS; none: plain TCP, for a broker on this machine only")
+    keepalive_s: int = Field(
+        default=5, ge=2, le=600, description="s between signs of life; a dead link is noticed after about twice this"
+    )
+    reconnect_max_s: Positive = Field(default=30.0, description="longest pause between attempts to connect, s")
+    max_packet_bytes: int = Field(
+        default=8_000_000,
+        ge=10_000,
+        le=268_435_455,
+        description="largest MQTT packet accepted, bytes (told to an MQTT 5 broker)",
+    )
+
+
+class SparkplugSettings(Section):
+    """Sparkplug B 3.0 edge node, beside the JSON topics and on a connection of its own. See docs/sparkplug.md."""
+
+    enabled: bool = Field(default=False, description="also speak Sparkplug B")
+    group_id: SparkplugId | None = Field(
+        default=None, description="Sparkplug group, e.g. the site; needed when enabled"
+    )
+    edge_node_id: SparkplugId | None = Field(default=None, description="Sparkplug edge node; default: node.id")
+    primary_host: SparkplugId | None = Field(
+        default=None, description="host application to wait for (its STATE); none: births are published at once"
+    )
+    data_types: bool = Field(
+        default=False,
+        description="say the type of every metric in data messages too, not only in births: against the specification's advice, "
+        "for hosts that read nothing without it",
+    )
+    servers: tuple[BrokerSettings, ...] = Field(
+        default=(),
+        description="MQTT servers, one at a time and in turn; none: that of [broker]. Their root is not used",
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> SparkplugSettings:
+        if self.enabled and self.group_id is None:
+            raise ValueError("group_id is needed: give the Sparkplug group, e.g. the name of the site")
+        if self.group_id == "STATE":
+            raise ValueError("group_id STATE would collide with the hosts' own topics: choose another")
+        return self
+
+
+class PictureSettings(Section):
+    """When a camera's pictures may not be trusted: its faults become unknown and it raises an alarm. See docs/picture-quality.md."""
+
+    frozen_after_ms: NotNegative = Field(
+        default=2000.0, description="exactly equal pictures for so long are a frozen camera, ms; 0: off"
+    )
+    darkest: float = Field(
+        default=20.0, ge=0.0, le=255.0, description="dark: 99 % of the picture is below this grey level; 0: off"
+    )
+    brightest: float = Field(
+        default=245.0, ge=0.0, le=255.0, description="dazzled: 90 % of the picture is above this grey level; 255: off"
+    )
+    sharpness_share: float = Field(
+        default=0.4,
+        ge=0.0,
+        lt=1.0,
+        description="blurred: less than this share of the sharpness of the camera's own good frames; 0: off",
+    )
+    covered_share: float = Field(
+        default=0.15,
+        ge=0.0,
+        le=1.0,
+        description="covered: a connected patch of so large a share of the picture lost the detail it always had, or is lighter or darker than it ever was; 0: off",
+    )
+    n_of_m: tuple[int, int] = Field(
+        default=(3, 5), description="[n, m]: n of the last m frames must show a trouble (a freeze counts by time)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PictureSettings:
+        n, m = self.n_of_m
+        if not 1 <= n <= m <= 1000:
+            raise ValueError(f"n_of_m {list(self.n_of_m)} must be 1 <= n <= m <= 1000")
+        return self
+
+
+class CameraSettings(Section):
+    """One source of frames."""
+
+    id: Identifier
+    topic: Topic | None = Field(
+        default=None, description="MQTT topic of its frames; default {root}/{node}/in/frame/{id}"
+    )
+    budget_ms: Positive | None = Field(
+        default=None, description="receipt of a frame's last byte to its flag handed over, ms; default: the bundle's"
+    )
+    stale_after_ms: Positive = Field(
+        default=2000.0, description="without a frame for so long its faults become unknown, ms"
+    )
+    max_bytes: int = Field(default=8_000_000, gt=0, description="largest encoded frame accepted, bytes")
+    max_pixels: int = Field(
+        default=16_000_000, gt=0, description="largest picture accepted, px; checked before decoding"
+    )
+    image_pointer: str | None = Field(
+        default=None,
+        description="JSON pointer to a base64 picture when frames come inside JSON; default: found by name",
+    )
+    snapshot: bool = Field(
+        default=False,
+        description="`cmd/snapshot` may publish this camera's newest picture: pictures can show people, so a site has to want it",
+    )
+    picture: PictureSettings = PictureSettings()
+
+
+class SensorSettings(Section):
+    """One sensor value."""
+
+    id: Identifier
+    topic: Topic | None = Field(default=None, description="MQTT topic; default {root}/{node}/in/sensor/{id}")
+    format: Literal["auto", "number", "json", "senml"] = Field(
+        default="auto", description="payload: a bare number, JSON, or SenML (RFC 8428); auto looks"
+    )
+    pointer: str | None = Field(
+        default=None,
+        pattern=r"^(/.*)?$",
+        description="JSON pointer (RFC 6901) to the value, e.g. /params/pm1:0/apower; default: /value, or the SenML name",
+    )
+    senml_name: str | None = Field(default=None, description="resolved SenML record name; default: the sensor's id")
+    unit: str = Field(default="", description="engineering unit, for people")
+    minimum: float | None = Field(default=None, description="values below are impossible: rejected as out_of_range")
+    maximum: float | None = Field(default=None, description="values above are impossible: rejected as out_of_range")
+    stale_after_ms: Positive = Field(
+        default=5000.0, description="without a value for so long its rules become unknown, ms"
+    )
+
+
+class RuleSettings(Section):
+    """One condition on one sensor: evidence for a fault."""
+
+    id: Identifier
+    sensor: Identifier = Field(description="id of the sensor it reads")
+    kind: Literal["above", "below", "rise", "fall"] = Field(
+        description="above/below: the value against the limit; rise/fall: its rate of change per second"
+    )
+    limit: float = Field(description="limit, in the sensor's unit (rise/fall: unit per second, as a positive number)")
+    deadband: NotNegative = Field(
+        default=0.0, description="how far the value must come back before the rule lets go, same unit as limit"
+    )
+    window_s: Positive = Field(default=1.0, description="span over which rise/fall is measured, s")
+
+
+class AlarmSettings(Section):
+    """How a fault becomes an alarm; without an operator action it is an event, not an alarm (ISA-18.2). See docs/alarm.md."""
+
+    severity: int = Field(ge=1, le=1000, description="1 to 1000; 401 is medium, 601 high, 801 critical")
+    message: str = Field(min_length=1, description="what the operator reads")
+    operator_action: str = Field(min_length=1, description="what the operator is to do about it")
+    consequence: str = Field(min_length=1, description="what happens if nobody does it")
+    on_delay_ms: NotNegative = Field(
+        default=0.0, description="the fault must last so long, of known time, before the alarm is raised, ms"
+    )
+    off_delay_ms: NotNegative = Field(
+        default=1000.0, description="the fault must be gone so long, of known time, before the alarm returns, ms"
+    )
+    n_of_m: tuple[int, int] = Field(
+        default=(1, 1), description="[n, m]: the fault counts when n of its last m known verdicts say so"
+    )
+    latching: bool = Field(default=False, description="a returned alarm stays until it is acknowledged and reset")
+    auto_ack: bool = Field(default=False, description="an alarm that returns needs no acknowledgement")
+    re_alarm_s: NotNegative = Field(
+        default=0.0,
+        description="an acknowledged alarm that still stands is annunciated again after so long, s; 0: never",
+    )
+    max_shelve_s: NotNegative = Field(
+        default=28800.0, description="longest time that an operator may shelve it, s; 0: may not be shelved"
+    )
+    chatter_shelve_s: NotNegative = Field(
+        default=0.0, description="shelve it for so long when it chatters (3 times in a minute), s; 0: only mark it"
+    )
+    group: Identifier | None = Field(
+        default=None, description="alarms of one group mark which of them came first (first-out); none: no group"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AlarmSettings:
+        n, m = self.n_of_m
+        if not 1 <= n <= m <= 1000:
+            raise ValueError(f"n_of_m {list(self.n_of_m)} must be 1 <= n <= m <= 1000")
+        if self.latching and self.auto_ack:
+            raise ValueError("latching and auto_ack exclude each other: choose one")
+        if self.chatter_shelve_s > self.max_shelve_s:
+            raise ValueError(
+                f"chatter_shelve_s {self.chatter_shelve_s} is longer than max_shelve_s {self.max_shelve_s}"
+            )
+        return self
+
+
+class FaultSettings(Section):
+    """One fault flag: its evidence from a camera, from sensors, or both, and its alarm."""
+
+    id: Identifier = Field(description="flag channel and alarm id")
+    title: str = Field(default="", description="short name for people; default: the bundle's title, or the id")
+    camera: Identifier | None = Field(default=None, description="camera whose frames show it; none: sensors only")
+    vision: Identifier | None = Field(default=None, description="fault id inside the bundle; default: this id")
+    rules: tuple[Identifier, ...] = Field(default=(), description="sensor rules that speak for it")
+    combine: Literal["any", "all", "weighted"] = Field(default="any", description="how the evidence is joined")
+    weights: dict[str, NotNegative] = Field(
+        default_factory=dict,
+        description="weighted: share of 'vision' and of each rule id; missing ones count 1; normalised to sum 1",
+    )
+    weighted_threshold: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="weighted: the joined score at and above which it is a fault"
+    )
+    alarm: AlarmSettings | None = Field(
+        default=None, description="alarm; none: the flag is published, no alarm is raised"
+    )
+
+    @model_validator(mode="after")
+    def _has_evidence(self) -> FaultSettings:
+        if self.camera is None and not self.rules:
+            raise ValueError(f"fault {self.id} has no evidence: give it a camera, rules, or both")
+        if self.camera is None and self.vision is not None:
+            raise ValueError(f"fault {self.id} names vision evidence but no camera")
+        unknown = set(self.weights) - {"vision", *self.rules}
+        if unknown:
+            raise ValueError(f"fault {self.id} gives weights to {sorted(unknown)}, which are not its evidence")
+        return self
+
+
+class PublishSettings(Section):
+    """How often and how much is published."""
+
+    heartbeat_s: Positive = Field(default=10.0, description="s between heartbeats")
+    value_min_interval_ms: NotNegative = Field(
+        default=500.0, description="scores of one channel are published at most so often, ms"
+    )
+    value_deadband: NotNegative = Field(
+        default=0.02, description="and only when the score moved by so much since the last one"
+    )
+    flags: Literal["change", "frame"] = Field(
+        default="change",
+        description="publish a flag when its verdict or quality changes, or with every frame (test benches, replays)",
+    )
+    flag_repeat_s: NotNegative = Field(
+        default=0.0, description="repeat an unchanged flag after so long, s; 0: only on change"
+    )
+
+
+class ExplainSettings(Section):
+    """Sentences for the operator after an alarm, made in time that the frames leave over. See docs/explain.md."""
+
+    enabled: bool = Field(default=True, description="explain alarms on the explain topic; nothing else depends on it")
+    patience_s: Positive = Field(
+        default=20.0, description="without time left over for so long, what is known until then is said, s"
+    )
+    min_spare_ms: NotNegative = Field(
+        default=2.0, description="time that must be left after a step until the next frame is to be expected, ms"
+    )
+    grid: int = Field(
+        default=6,
+        ge=0,
+        le=16,
+        description="where: so many places a side are covered, one run of the graph each (grid x grid + 1 in all); 0: do not look where",
+    )
+    max_tokens: int = Field(default=40, ge=1, le=400, description="longest sentence of a generative bundle, tokens")
+
+
+class CommandSettings(Section):
+    """What may be asked of this node over MQTT; who may ask is the broker's business (its access rules)."""
+
+    refused: tuple[VerbName, ...] = Field(default=(), description="verbs that are refused whoever asks")
+    snapshot_max_bytes: int = Field(
+        default=300_000,
+        gt=0,
+        description="a larger picture is not sent as a snapshot, bytes: flags of the same connection wait behind it",
+    )
+    snapshot_interval_s: NotNegative = Field(
+        default=1.0, description="s between two snapshots of one camera, at least; sooner is answered `busy`"
+    )
+
+
+class RuntimeSettings(Section):
+    """How the daemon uses the machine."""
+
+    realtime_priority: int = Field(
+        default=10,
+        ge=0,
+        le=80,
+        description="SCHED_FIFO priority of the inference thread where the system permits it; 0: do not ask",
+    )
+    intra_op_threads: int | None = Field(
+        default=None, ge=1, le=64, description="overrides the thread count that the bundle was measured with"
+    )
+    allow_other_board: bool = Field(
+        default=False, description="run a bundle made for another board anyway; its latency proof does not hold then"
+    )
+    insecure_dev: bool = Field(
+        default=False, description="allow a broker on another machine without TLS and without a password"
+    )
