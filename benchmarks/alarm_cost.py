@@ -8,6 +8,7 @@ difference of one round of the inference thread is what is asked.
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import tempfile
 import time
@@ -23,7 +24,7 @@ from edge.bundle import open_bundle
 from edge.daemon import Daemon
 from edge.frame import Frame
 from edge.preprocess import encode_jpeg
-from edge.realtime import make_realtime
+from edge.realtime import make_realtime, spare_sweeps
 from edge.settings import Site
 from edge.worker import Worker
 from tests.edge.builders import colour_bundle
@@ -95,6 +96,7 @@ def measure(folder: Path, port: int, flipping: int, blocks: int, seconds: float)
     full, full_worker = _daemon(folder, port, f"full{flipping}", flipping)
     mute._publisher._record = lambda _entry: None  # noqa: SLF001 - what it has to say is thrown away
     mute._publisher._tap = lambda _said: None  # noqa: SLF001 - likewise
+    spare_sweeps()  # as the daemon does when it is ready
     pictures = [encode_jpeg(np.full((64, 64, 3), (red, 0, 0), np.uint8)) for red in (255, 0)]
     found: dict[str, list[Block]] = {"mute": [], "full": []}
     for number in range(blocks):
@@ -104,6 +106,7 @@ def measure(folder: Path, port: int, flipping: int, blocks: int, seconds: float)
     stats = full._journal.stats()  # noqa: SLF001 - the proof that it did its work
     for daemon in (mute, full):
         daemon.stop()
+    gc.unfreeze()
     pairs = list(zip(found["mute"], found["full"], strict=True))
     added = sorted(after.round_p99 - before.round_p99 for before, after in pairs)
     flags = sorted(after.flag_p99 - before.flag_p99 for before, after in pairs)

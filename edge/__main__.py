@@ -151,7 +151,7 @@ def _add_client(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _run(options: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.daemon import Daemon
-    from edge.realtime import make_realtime, one_heap
+    from edge.realtime import make_realtime, one_heap, spare_sweeps
     from edge.settings import load_site
 
     one_heap()
@@ -165,6 +165,7 @@ def _run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: daemon.request_stop())
     try:
         daemon.start()
+        spare_sweeps()
         _log_ready(daemon.summary())
         daemon.wait()
     finally:

@@ -3,13 +3,14 @@
 Measured beside two busy processes (``benchmarks/jitter.py``): SCHED_FIFO for the inference thread takes p50 from 317 to 43 ms. Its p99 falls
 to 1.2 of p50 only when every thread that can hold the interpreter lock has it too: an ordinary thread that is suspended while it holds the
 lock keeps the inference thread waiting (p99 over p50 was 2.4). So the process asks for one priority below on its main thread, before it
-starts any other, and the rest inherit it. Pinning to a core and turning the garbage collector off gave nothing, so they are not here.
+starts any other, and the rest inherit it. Pinning to a core gave nothing, so it is not here.
 Permission comes from CAP_SYS_NICE, RLIMIT_RTPRIO or the systemd unit.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
 from collections.abc import Iterable
@@ -77,6 +78,18 @@ def one_heap() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_M_ARENA_MAX, 1))
+
+
+def spare_sweeps() -> int:
+    """Keep the garbage collector from looking at what is there now ever again; returns how many objects that are.
+
+    A full sweep over the imported libraries (65,000 objects) holds the interpreter lock for 16 to 25 ms, half a frame's budget, on whichever
+    thread happens to allocate. With them set aside one takes 2 ms (a flood of alarms, ``benchmarks/alarm_cost.py``). To be called once,
+    when all is loaded: what is set aside is still freed when nothing refers to it, but not found in a cycle any more.
+    """
+    gc.collect()
+    gc.freeze()
+    return gc.get_freeze_count()
 
 
 def _make_nice(ids: list[int]) -> Grant:

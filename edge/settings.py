@@ -11,7 +11,19 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge.errors import ConfigError
-from edge.sections import BrokerSettings, CameraSettings, CommandSettings, ExplainSettings, FaultSettings, NodeSettings, PublishSettings, RuleSettings, RuntimeSettings, SensorSettings, SparkplugSettings
+from edge.sections import (
+    BrokerSettings,
+    CameraSettings,
+    CommandSettings,
+    ExplainSettings,
+    FaultSettings,
+    NodeSettings,
+    PublishSettings,
+    RuleSettings,
+    RuntimeSettings,
+    SensorSettings,
+    SparkplugSettings,
+)
 
 ENV_PREFIX = "EDGE_DAEMON_"
 

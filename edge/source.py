@@ -10,8 +10,8 @@ from edge.errors import RejectedInput
 from edge.frame import Frame, Reading
 from edge.frame_payload import picture_of
 from edge.payload import believed, shown, wall_ns_of
-from edge.sensor_payload import SensorMessage
 from edge.sections import CameraSettings, SensorSettings
+from edge.sensor_payload import SensorMessage
 from edge.settings import Site
 
 _TIME_PROPERTIES = ("ts", "time")  # MQTT 5 user properties; `time` is CloudEvents' binary mode

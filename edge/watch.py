@@ -27,8 +27,8 @@ from edge.publish import Policy, Publisher
 from edge.realtime import trim_memory
 from edge.report import Reporter
 from edge.rules import Rule
-from edge.session import Brake
 from edge.sections import PublishSettings
+from edge.session import Brake
 from edge.settings import Site
 from edge.snapshot import Snapshots
 from edge.standing import site_alarms

@@ -25,8 +25,8 @@ from edge.explain.speech import Speech
 from edge.explain.where import Place
 from edge.frame import Evidence, Frame, Verdict
 from edge.messages import AlarmSource, Explanation, Spot, timestamp
-from edge.session import Brake, Stopped
 from edge.sections import ExplainSettings
+from edge.session import Brake, Stopped
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

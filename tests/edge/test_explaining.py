@@ -13,8 +13,8 @@ import pytest
 from edge.explaining import make_explainer
 from edge.messages import json_schemas
 from edge.preprocess import encode_jpeg
-from edge.session import Brake
 from edge.sections import ExplainSettings
+from edge.session import Brake
 from tests.edge.builders import fault, flat_jpeg, speech_files, speech_section
 from tests.edge.test_worker import ALARM, Bench
 

@@ -23,8 +23,8 @@ from edge.explain.explainer import MAX_PICTURES, Explainer
 from edge.explain.speech import Speech
 from edge.frame import Evidence, Frame, Quality, Verdict
 from edge.messages import Explanation
-from edge.session import Brake, Stopped
 from edge.sections import ExplainSettings
+from edge.session import Brake, Stopped
 from tests.edge.builders import SPEECH_WORDS, fault, speech_section
 
 MS = 1_000_000
