@@ -1,4 +1,4 @@
-"""SmolVLM and Idefics3: one pass answers as the checkpoint does, and a wrong graph is caught."""
+"""SmolVLM and Idefics3: what is peculiar to the family; what it shares with the others is in `test_every_family`."""
 
 from __future__ import annotations
 
@@ -16,33 +16,17 @@ from exporters.export import export
 from exporters.families.base import Question, read_checkpoint
 from exporters.families.smolvlm import SmolVlm
 from exporters.onepass.check import require_exact
-from exporters.onepass.generative import Form
 from exporters.onepass.prompts import load_tokenizer
 from exporters.specialise import plain_scale, specialise
 from tests.exporters import onepass_check as check
 from tests.exporters import tiny_checkpoints as tiny
+from tests.exporters.families.conftest import Cases
 
 
-@pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> check.Case:
+@pytest.fixture
+def case(cases: Cases) -> check.Case:
     """A tiny SmolVLM with the reference's answers."""
-    return check.make(SmolVlm(), tiny.smolvlm(tmp_path_factory.mktemp("smolvlm")))
-
-
-@pytest.mark.parametrize("form", ["tree", pytest.param("prefix", marks=pytest.mark.slow)])
-def test_one_pass_in_onnx_runtime_answers_as_the_checkpoint(case: check.Case, form: Form) -> None:
-    """64 pictures x 8 questions: logits within 1e-4 of transformers asked one by one, no verdict flips."""
-    found = check.in_onnx_runtime(case, form)
-    assert found.verdicts == 512
-
-
-@pytest.mark.parametrize("form", ["tree", "prefix"])
-def test_a_wrong_graph_is_caught(case: check.Case, form: Form) -> None:
-    """The same check refuses two swapped questions, and names them, and a shifted position id."""
-    with pytest.raises(ExportError, match="questions are swapped"):
-        require_exact(check.swapped(case, form), case.reference)
-    with pytest.raises(ExportError, match="not the checkpoint"):
-        require_exact(check.shifted(case, form), case.reference)
+    return cases("smolvlm")
 
 
 def test_the_tokens_are_the_processors_own(case: check.Case) -> None:
@@ -98,14 +82,6 @@ def test_smolvlm2_is_the_same_family(tmp_path: Path) -> None:
     """Model type smolvlm (SmolVLM2) goes the same way as idefics3 (SmolVLM)."""
     second = check.make(SmolVlm(), tiny.smolvlm(tmp_path, model_type="smolvlm"), pictures=4)
     require_exact(check.in_torch(second, second.model.one_pass(second.prompts)), second.reference)
-
-
-@pytest.mark.slow
-def test_int8_keeps_nearly_all_verdicts(case: check.Case) -> None:
-    """Dynamic int8 drifts, and the drift is a number: on random weights at most 3 % of verdicts flip."""
-    found = check.quantized(case, "tree")
-    assert 1e-4 < found.mean_abs < 0.2
-    assert found.flips <= 0.03 * found.verdicts
 
 
 def test_a_resolution_that_does_not_fit_is_refused(case: check.Case) -> None:
