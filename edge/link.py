@@ -68,6 +68,20 @@ class GiantMessageError(LinkBrokenError):
     """A message longer than we hold began to arrive."""
 
 
+class _Client(Client):
+    """paho's client, but one that reads no message longer than we hold: an MQTT 3.1.1 broker cannot be told our limit."""
+
+    largest_bytes: int
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        # paho has no public way: it reads a message whole, by up to a hundred reads in one call, before anybody is asked. It asks for all of the
+        # body that is still missing, so the first read of a giant's body tells its length, while our memory holds nothing of it.
+        if bufsize > self.largest_bytes:
+            raise GiantMessageError(f"a message of {bufsize} bytes came, more than broker.max_packet_bytes")
+        received: bytes = super()._sock_recv(bufsize)
+        return received
+
+
 class Link:
     """One attempt to connect, and the connection if it succeeds.
 
@@ -176,7 +190,6 @@ class Link:
         happened = events.get(number, 0)
         if decrypted or happened & ~select.POLLOUT:
             client.loop_read()
-            self._refuse_giant()
         if happened & select.POLLOUT:
             client.loop_write()
         client.loop_misc()
@@ -203,7 +216,7 @@ class Link:
 
     def _fresh_client(self, version: str, client_id: str, will: Outgoing | None) -> Client:
         settings = self._settings
-        client = Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             # A probe under our own name would end the session that we want to find.
             client_id=f"{client_id}-probe" if self._probe and self._session_expiry_s > 0 else client_id,
@@ -211,6 +224,7 @@ class Link:
             clean_session=None if self._five else self._session_expiry_s == 0,
             reconnect_on_failure=False,
         )
+        client.largest_bytes = settings.max_packet_bytes
         client.suppress_exceptions = True  # else an exception in a callback would end our thread's turn
         client.max_inflight_messages_set(0)  # the caller paces; paho's own queue stays empty
         client.on_socket_open = _no_delay
@@ -227,14 +241,6 @@ class Link:
             properties = self._properties(will, PacketTypes.WILLMESSAGE)
             client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
         return client
-
-    def _refuse_giant(self) -> None:
-        """An MQTT 3.1.1 broker cannot be told our limit, so a giant is cut off while its first bytes arrive."""
-        packet = self._client._in_packet  # noqa: SLF001 - paho has no public way, and would hold the whole packet in memory
-        if packet["remaining_length"] > self._settings.max_packet_bytes:
-            raise GiantMessageError(
-                f"a message of {packet['remaining_length']} bytes came, more than broker.max_packet_bytes"
-            )
 
     def _properties(self, message: Outgoing, packet: int) -> Properties | None:
         wanted = (message.expiry_s, message.content_type, message.correlation, message.user_properties or None)
