@@ -24,7 +24,7 @@ from edge.explain.explainer import MAX_PICTURES, PICTURE_PATIENCE_NS, Explainer
 from edge.explain.painting import Painter
 from edge.explain.speech import Speech
 from edge.frame import Evidence, Frame, Quality, Verdict
-from edge.messages import Explanation
+from edge.messages import Explanation, Spot
 from edge.session import Brake, Stopped
 from edge.settings import ExplainSettings
 from tests.edge.builders import SPEECH_WORDS, fault, speech_section
@@ -462,3 +462,13 @@ def test_where_nothing_was_found_there_is_no_picture() -> None:
         assert len(world.told) == 2
         assert (world.shown, world.outcomes["image"]) == ([], 0)
         assert all(told.image is None for told in world.told)
+
+
+def test_what_the_sentence_names_is_a_point_of_the_whole_picture() -> None:
+    """Where the graph sees the left half only, its right is the picture's middle; picture and sentence agree."""
+    world = World(every(100), jpeg=JPEG)
+    prepares = world.explainer._preprocessors["cam"]
+    prepares.shown = lambda encoded: (0.0, 0.0, 0.5 * bool(encoded), 1.0)  # type: ignore[method-assign]
+    world.run(5000)
+    ((told, _),) = world.shown
+    assert (told.where, told.spot) == ("middle", Spot(x=0.417, y=0.5))
