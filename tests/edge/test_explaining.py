@@ -265,7 +265,15 @@ def test_a_newer_sentence_without_a_picture_takes_the_older_picture_away(tmp_pat
 def test_how_long_a_picture_takes_is_tried_before_the_first(tmp_path: Path) -> None:
     """Every kind of step, so that not even the first one is begun where it does not fit; where no pictures are wanted nothing is tried."""
     bench = make(tmp_path, **SHOWS)
-    bundle, ticks = open_bundle(tmp_path), itertools.count()
-    took_ns = rehearse_painting(bench.site, bundle, lambda: next(ticks))
-    assert took_ns == {"preview": 1, "draw": 1, "encode": 1}
-    assert rehearse_painting(make(tmp_path).site, bundle, lambda: next(ticks)) == {}
+    bundle, squares = open_bundle(tmp_path), (number * number for number in itertools.count())
+    took_ns = rehearse_painting(bench.site, bundle, lambda: next(squares))  # each step takes longer than the one before
+    assert list(took_ns) == ["preview", "draw", "encode"]
+    assert took_ns["preview"] == 1
+    assert took_ns["preview"] < took_ns["draw"] < took_ns["encode"]
+    assert rehearse_painting(make(tmp_path).site, bundle, lambda: next(squares)) == {}
+
+
+def test_the_largest_picture_that_a_site_can_ask_for_can_be_tried(tmp_path: Path) -> None:
+    """It is larger than what a camera may send, and no reason not to start."""
+    bench = make(tmp_path, **SHOWS | {"explain": {"enabled": True, "image": True, "image_px": 1920}})
+    assert rehearse_painting(bench.site, open_bundle(tmp_path), itertools.count().__next__)
