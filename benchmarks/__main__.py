@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("data_path", "frame_path", "fault_count", "jitter", "mqtt_hops", "flood", "footprint", "explain", "where")
+ALL = (
+    "data_path",
+    "frame_path",
+    "fault_count",
+    "jitter",
+    "mqtt_hops",
+    "flood",
+    "footprint",
+    "explain",
+    "where",
+    "heatmap",
+)
 
 
 def main() -> int:

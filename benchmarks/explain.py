@@ -3,7 +3,7 @@
 The real daemon in this process, behind a stock Mosquitto, on the demo's bundle; frames come in by hand, so that their times are exact. Every second an
 alarm is raised and explained: 37 runs of the frame's own graph to say where, then a sentence of 24 tokens from a decode graph of random weights.
 Blocks with explanations on and off alternate in one run, for a steady camera and for one without a rhythm. `--threads` also compares with explanations on
-a thread of their own (docs/decisions/006-explanations.md).
+a thread of their own (docs/decisions/006-explanations.md); `--image` makes and publishes the picture beside each sentence too.
 """
 
 from __future__ import annotations
@@ -211,16 +211,16 @@ def own_thread(daemon: Watched, policy: str | None) -> Iterator[None]:
 class Rig:
     """The daemon, its camera, and what is noted of each frame."""
 
-    def __init__(self, folder: Path, port: int, fault: str) -> None:
+    def __init__(self, folder: Path, port: int, fault: str, *, image: bool) -> None:
         alarm = {"severity": 700, "message": "m", "operator_action": "a", "consequence": "c", "off_delay_ms": 0.0}
         site = Site.model_validate(
             {
                 "bundle": folder / "bundle",
                 "node": {"id": "bench"},
                 "broker": {"port": port},
-                "cameras": ({"id": "cam", "budget_ms": BUDGET_MS, "picture": STILLS},),
+                "cameras": ({"id": "cam", "budget_ms": BUDGET_MS, "picture": STILLS, "snapshot": True},),
                 "faults": ({"id": fault, "camera": "cam", "alarm": alarm | {"auto_ack": True}},),
-                "explain": {"max_tokens": TOKENS},
+                "explain": {"max_tokens": TOKENS, "image": image},
                 "runtime": {"allow_other_board": True},
             }
         )
@@ -291,6 +291,7 @@ def row(camera: str, how: str, block: Block) -> dict[str, object]:
         "dropped": block.replaced,
         "told": len(block.told),
         "in words": generated,
+        "with a picture": sum(told.image is not None for told in block.told),
         "median made ms": statistics.median(told.made_ms for told in block.told) if block.told else 0.0,
         "median waited ms": statistics.median(told.waited_ms for told in block.told) if block.told else 0.0,
         "gave way": sum(told.preempted for told in block.told),
@@ -303,6 +304,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="of blocks")
     parser.add_argument("--seconds", type=float, default=16.0, help="of each block")
     parser.add_argument("--threads", action="store_true", help="also on a thread of their own, three ways")
+    parser.add_argument("--image", action="store_true", help="with pictures")
     options = parser.parse_args()
     rng = random.Random(0)
     cameras: dict[str, Callable[[], float]] = {
@@ -317,7 +319,7 @@ def main() -> None:
         broker = Broker(folder)
         fault, pictures = choose_pictures(speaking_copy(folder / "bundle"))
         make_realtime(priority=9)  # as `edge-daemon run` does before it starts anything
-        rig = Rig(folder, broker.port, fault)
+        rig = Rig(folder, broker.port, fault, image=options.image)
         for _ in range(options.rounds):
             for (camera, how), block in blocks.items():
                 rig.daemon.explain(how)
@@ -326,9 +328,11 @@ def main() -> None:
         rig.daemon.stop()
         broker.stop()
     report.write(
-        "explain_threads" if options.threads else "explain",
+        "explain" + ("_threads" if options.threads else "") + ("_image" if options.image else ""),
         title="What explanations cost the frames",
-        command="python -m benchmarks.explain" + (" --threads" if options.threads else ""),
+        command="python -m benchmarks.explain"
+        + (" --threads" if options.threads else "")
+        + (" --image" if options.image else ""),
         rows=[row(camera, how, block) for (camera, how), block in blocks.items()],
         notes=[
             f"The demo's bundle, a decode graph of 26 M random weights beside it; an alarm every {2 * FRAMES_A_STATE} frames; {TOKENS} tokens a sentence.",

@@ -17,11 +17,15 @@ from edge.channel import Channel
 from edge.clock import Clock
 from edge.errors import BundleError, InferenceFailed
 from edge.explain.explainer import Explainer
+from edge.explain.painting import Found, Painter
 from edge.explain.speech import BEST, FRAME, KEY, KEYS, PLACE, SURE, TOKEN, VALUE, VALUES, Speech, read_pieces
+from edge.explain.where import WHOLE, Place
+from edge.frame import Frame
 from edge.health import Health
 from edge.infer import Engine
-from edge.preprocess import Preprocessor
+from edge.preprocess import Limits, Preprocessor, encode_jpeg
 from edge.publish import Publisher
+from edge.sections import ExplainSettings
 from edge.session import Brake, Graph, Stopped, open_session
 from edge.settings import Site
 
@@ -61,7 +65,35 @@ def load_voice(site: Site, bundle: Bundle, brake: Brake, now: Callable[[], int])
     return Voice(load_speech(bundle, bundle.manifest.speech, brake, took_ns, now), took_ns)
 
 
-def make_explainer(parts: Parts, brake: Brake, run_ms: float, voice: Voice | None = None) -> Explainer | None:
+def rehearse_painting(site: Site, bundle: Bundle, now: Callable[[], int]) -> dict[str, int]:
+    """How long each kind of step of making a picture takes here, ns; empty where the site wants none.
+
+    Tried on noise, which is the hardest to decode and to encode, and just too small to be decoded at half its size.
+    """
+    if not site.explain.enabled or not site.explain.image:
+        return {}
+    side = 2 * site.explain.image_px - 1
+    encoded = encode_jpeg(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+    stage = Preprocessor(bundle.manifest.input, Limits(len(encoded), side * side))
+    found = Found(np.eye(site.explain.grid), WHOLE, Place("middle", 0.5, 0.5))
+    steps = _painter(site.explain, {"": stage}).paint(Frame("", 0, encoded, 0, 0, 0), found)
+    took_ns: dict[str, int] = {}
+    kind = next(steps, "")
+    while kind:
+        begun_ns = now()
+        following = next(steps, "")
+        took_ns[kind] = max(took_ns.get(kind, 0), now() - begun_ns)
+        kind = following
+    return took_ns
+
+
+def make_explainer(
+    parts: Parts,
+    brake: Brake,
+    run_ms: float,
+    voice: Voice | None = None,
+    painting_ns: Mapping[str, int] | None = None,
+) -> Explainer | None:
     """The stage, listening to the annunciator; None where the site wants none.
 
     Args:
@@ -69,12 +101,15 @@ def make_explainer(parts: Parts, brake: Brake, run_ms: float, voice: Voice | Non
         brake: pulled when a frame arrives.
         run_ms: how long one run of the bundle's graph takes here.
         voice: for a bundle that speaks.
+        painting_ns: how long each step of making a picture takes here.
     """
+    shown = _shown_cameras(parts)
+    parts.publisher.show_only({channel.spec.id for channel in parts.channels if channel.spec.camera in shown})
     if not parts.site.explain.enabled:
         parts.annunciator.on_raised = None  # a site file that was read again may have turned them off
         return None
     manifest = parts.bundle.manifest
-    took_ns = {"cover": round(run_ms * NS_PER_MS)}
+    took_ns = {"cover": round(run_ms * NS_PER_MS)} | dict(painting_ns or {})
     if voice is not None:
         took_ns |= voice.took_ns
         if voice.speech is None:
@@ -88,8 +123,10 @@ def make_explainer(parts: Parts, brake: Brake, run_ms: float, voice: Voice | Non
         engine=parts.engine,
         speech=None if voice is None else voice.speech,
         preprocessors=parts.preprocessors,
+        painter=_painter(parts.site.explain, shown) if shown else None,
         brake=brake,
         tell=parts.publisher.explanation,
+        show=parts.publisher.heat_map,
         count=parts.health.explained,
         model=(manifest.name, parts.bundle.sha256),
         monotonic_ns=parts.clock.monotonic_ns,
@@ -98,6 +135,18 @@ def make_explainer(parts: Parts, brake: Brake, run_ms: float, voice: Voice | Non
     )
     parts.annunciator.on_raised = explainer.raised
     return explainer
+
+
+def _shown_cameras(parts: Parts) -> dict[str, Preprocessor]:
+    """The preprocess stage of each camera whose pictures may be shown beside sentences."""
+    site = parts.site
+    if not site.explain.enabled or not site.explain.image:
+        return {}
+    return {camera.id: parts.preprocessors[camera.id] for camera in site.cameras if camera.snapshot}
+
+
+def _painter(settings: ExplainSettings, cameras: Mapping[str, Preprocessor]) -> Painter:
+    return Painter(cameras, encode_jpeg, settings.image_px, settings.image_max_bytes)
 
 
 def load_speech(

@@ -156,7 +156,8 @@ class Heartbeat(Message):
     rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
     explanations: dict[str, Counter] = Field(
         default_factory=dict,
-        description="by outcome: template, generated, no_time, unavailable (a template instead of the model's words), stale (dropped)",
+        description="by outcome: template, generated, no_time, unavailable (a template instead of the model's words), stale (dropped); "
+        "and of their pictures: image, image_too_large, image_no_time, image_unavailable",
     )
     published: Counter
     acknowledged: Counter
@@ -305,6 +306,16 @@ class Spot(Message):
     y: float = Field(ge=0.0, le=1.0)
 
 
+class HeatMap(Message):
+    """The picture that goes with a sentence, for readers without MQTT 5's user properties: whichever fits this is its own."""
+
+    size_bytes: Counter
+    sha256: str
+    content_type: Literal["image/jpeg"] = "image/jpeg"
+    width: int = Field(gt=0, description="px")
+    height: int = Field(gt=0, description="px")
+
+
 class Explanation(Message):
     """``explain/{alarm}``, retained: one sentence about one occurrence, for a person; never needed to act, and evidence for nothing."""
 
@@ -321,6 +332,10 @@ class Explanation(Message):
         description="where on the picture, in words, e.g. upper left; null: unknown or everywhere"
     )
     spot: Spot | None = Field(description="the same as a point")
+    image: HeatMap | None = Field(
+        default=None,
+        description="the picture that follows, retained, on explain/{alarm}/image; null: none does, and an earlier one was taken away",
+    )
     score: float | None = Field(ge=0.0, le=1.0, description="of the picture, when the alarm was raised")
     threshold: float | None = Field(ge=0.0, le=1.0)
     confidence: float | None = Field(

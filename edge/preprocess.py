@@ -66,6 +66,29 @@ class Preprocessor:
         rgb = _resize(rgb, (width, height), cv2.INTER_AREA)
         return np.ascontiguousarray(rgb)[np.newaxis]
 
+    def shown(self, encoded: bytes) -> tuple[float, float, float, float]:
+        """The part of a picture that its tensor shows: left, top, width and height as shares of the picture's own.
+
+        Raises:
+            RejectedInput: as `prepare`.
+        """
+        if self.spec.resize == "stretch":
+            return 0.0, 0.0, 1.0, 1.0
+        header = read_header(encoded, self.limits)
+        top, left, rows, columns = _middle(header.height, header.width, self.spec.height, self.spec.width)
+        return left / header.width, top / header.height, columns / header.width, rows / header.height
+
+    def preview(self, encoded: bytes, longest_px: int) -> NDArray[np.uint8]:
+        """The whole picture for people, uint8 [height, width, 3] RGB: its longer edge is at most ``longest_px``, and it is never enlarged.
+
+        Raises:
+            RejectedInput: as `prepare`.
+        """
+        header = read_header(encoded, self.limits)
+        share = min(1.0, longest_px / max(header.width, header.height))
+        width, height = (max(1, round(share * edge)) for edge in (header.width, header.height))
+        return _resize(_decode(encoded, header, least=(height, width)), (width, height), cv2.INTER_AREA)
+
 
 def decode_rgb(encoded: bytes, limits: Limits = Limits()) -> NDArray[np.uint8]:  # noqa: B008 - frozen, safe to share
     """JPEG or PNG bytes at full size: uint8 [height, width, 3], RGB; grey is repeated, alpha is dropped.
@@ -132,11 +155,15 @@ def _decode_png(encoded: bytes, header: Header) -> NDArray[np.uint8]:
 
 def _centre_crop(rgb: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """The largest middle part with the aspect ratio ``width : height``: cropping first equals scaling first, and is cheaper."""
-    rows, columns = rgb.shape[:2]
+    top, left, rows, columns = _middle(rgb.shape[0], rgb.shape[1], height, width)
+    return rgb[top : top + rows, left : left + columns]
+
+
+def _middle(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Where that part is in a picture of ``rows`` x ``columns``: top, left, rows, columns."""
     keep_rows = min(rows, max(1, round(columns * height / width)))
     keep_columns = min(columns, max(1, round(rows * width / height)))
-    top, left = (rows - keep_rows) // 2, (columns - keep_columns) // 2
-    return rgb[top : top + keep_rows, left : left + keep_columns]
+    return (rows - keep_rows) // 2, (columns - keep_columns) // 2, keep_rows, keep_columns
 
 
 def _resize(rgb: NDArray[np.uint8], size: tuple[int, int], interpolation: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.messages import Alarm, Event, Explanation, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
 from edge.outbox import Entry
-from edge.topics import ALARM, EXPLAIN, FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
+from edge.topics import ALARM, EXPLAIN, EXPLAIN_IMAGE, FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
 
 MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
 
@@ -82,6 +82,7 @@ class Publisher:
         self._tap = tap or (lambda _said: None)
         self._said: dict[str, _Said] = {}
         self._retired: set[str] = set()
+        self._shown: dict[str, bool] = {}  # whether the broker keeps a picture of an alarm, as far as is known
         self._flag_seq = 0
         self._event_seq = 0
         self._heartbeat_seq = 0
@@ -194,8 +195,33 @@ class Publisher:
             self._tap(alarm)
 
     def explanation(self, message: Explanation) -> None:
-        """Say a sentence about an alarm, retained; one that a broker does not get is not said again."""
+        """Say a sentence about an alarm, retained; one that a broker does not get is not said again.
+
+        Before it, the picture that was retained with an older one goes: nobody shall see it beside this sentence. An earlier start of the daemon may
+        have left one.
+        """
+        if self._shown.get(message.id, True):
+            self._take_back(message.id)
         self._say(EXPLAIN, message, message.id)
+
+    def heat_map(self, message: Explanation, jpeg: bytes) -> None:
+        """Show the picture that goes with the sentence that was just said, retained like it."""
+        about = {
+            "alarm_id": message.id,
+            "occurrence_id": message.occurrence_id,
+            "ts": message.ts,
+            "machine_made": "true",
+        }
+        seen = {"camera": message.source.camera, "frame_seq": message.source.frame_seq}
+        told = about | {key: f"{value}" for key, value in seen.items() if value is not None}
+        self._shown[message.id] = True
+        self._send(EXPLAIN_IMAGE.outgoing(self._prefix, jpeg, message.id, told))
+
+    def show_only(self, alarms: Collection[str]) -> None:
+        """Take back the pictures of all other alarms: the site no longer wants them shown."""
+        for name, shown in self._shown.items():
+            if shown and name not in alarms:
+                self._take_back(name)
 
     # --- the node ------------------------------------------------------------------------------------------------------------------
 
@@ -229,6 +255,7 @@ class Publisher:
         for name in sorted(self._retired):
             for topic in (ALARM, EXPLAIN):
                 self._send(topic.wrap(self._prefix, b"", name))
+            self._take_back(name)
         for channel, said in self._said.items():
             if said.flag is not None:
                 said.delivered = self._say_flag(channel, said.flag, None)
@@ -249,6 +276,9 @@ class Publisher:
         if entry is not None:
             camera, received_ns = entry
             self._on_acknowledged(camera, now_ns - received_ns)
+
+    def _take_back(self, name: str) -> None:
+        self._shown[name] = self._send(EXPLAIN_IMAGE.cleared(self._prefix, name)) is None
 
     def _say_flag(self, channel: str, message: Flag, frame: Frame | None) -> bool:
         outgoing = FLAG.outgoing(self._prefix, message, channel)

@@ -179,7 +179,8 @@ class CameraSettings(Section):
     )
     snapshot: bool = Field(
         default=False,
-        description="`cmd/snapshot` may publish this camera's newest picture: pictures can show people, so a site has to want it",
+        description="pictures of this camera may be published, by `cmd/snapshot` and, with explain.image, beside explanations: they can show "
+        "people, so a site has to want it",
     )
     picture: PictureSettings = PictureSettings()
 
@@ -335,6 +336,24 @@ class ExplainSettings(Section):
         description="where: so many places a side are covered, one run of the graph each (grid x grid + 1 in all); 0: do not look where",
     )
     max_tokens: int = Field(default=40, ge=1, le=400, description="longest sentence of a generative bundle, tokens")
+    image: bool = Field(
+        default=False,
+        description="publish beside the sentence the frame with what moved the score drawn over it, retained for a day; of cameras with "
+        "`snapshot = true` only: pictures can show people, so a site has to want it",
+    )
+    image_px: int = Field(default=640, ge=64, le=1920, description="longest edge of that picture, px")
+    image_max_bytes: int = Field(
+        default=60_000,
+        ge=2_000,
+        le=1_000_000,
+        description="a larger one is encoded more coarsely, and left out if that does not help, bytes: flags of the same connection wait behind it",
+    )
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> ExplainSettings:
+        if self.image and self.grid == 0:
+            raise ValueError("image shows where the fault is, and grid = 0 does not look: choose one")
+        return self
 
 
 class CommandSettings(Section):

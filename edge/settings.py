@@ -80,6 +80,10 @@ class Site(BaseSettings):
             missing = set(fault.rules) - rules
             if missing:
                 raise ValueError(f"fault {fault.id} uses rules {sorted(missing)}, which are not among {sorted(rules)}")
+        if self.explain.image and not any(camera.snapshot for camera in self.cameras):
+            raise ValueError(
+                "explain.image has no picture to show: say snapshot = true for a camera whose pictures may be"
+            )
         if not self.cameras and not self.faults:
             raise ValueError("nothing to watch: give at least one camera, or a fault with sensor rules")
         return self

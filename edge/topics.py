@@ -26,7 +26,7 @@ class Topic:
 
     def at(self, prefix: str, name: str = "") -> str:
         """The full topic, its parameter filled in."""
-        return f"{prefix}/{self.path.partition('{')[0]}{name}"
+        return f"{prefix}/{_filled(self.path, name)}"
 
     def outgoing(self, prefix: str, message: Message, name: str = "") -> Outgoing:
         """A message, ready for the connection."""
@@ -39,9 +39,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class PictureTopic:
-    """One topic below ``{root}/{node}`` that carries a picture as it is, JPEG or PNG, with user properties instead of fields."""
+    """One topic below ``{root}/{node}`` that carries a picture as it is, with user properties instead of fields; `form` says which kinds it may be."""
 
     path: str
+    form: str
     properties: tuple[str, ...]
     qos: int
     retain: bool
@@ -50,7 +51,7 @@ class PictureTopic:
 
     def at(self, prefix: str, name: str) -> str:
         """The full topic, its parameter filled in."""
-        return f"{prefix}/{self.path.partition('{')[0]}{name}"
+        return f"{prefix}/{_filled(self.path, name)}"
 
     def outgoing(self, prefix: str, picture: bytes, name: str, properties: Mapping[str, str]) -> Outgoing:
         """A picture, ready for the connection."""
@@ -59,6 +60,10 @@ class PictureTopic:
         return Outgoing(
             self.at(prefix, name), picture, self.qos, self.retain, self.expiry_s, kind, user_properties=told
         )
+
+    def cleared(self, prefix: str, name: str) -> Outgoing:
+        """What takes a retained picture away from the broker."""
+        return Outgoing(self.at(prefix, name), b"", self.qos, self.retain)
 
 
 def content_type(picture: bytes) -> Literal["image/jpeg", "image/png"]:
@@ -149,6 +154,7 @@ COMMAND = Topic(
 
 SNAPSHOT = PictureTopic(
     "snapshot/{camera}",
+    "JPEG or PNG",
     ("request_id", "camera", "frame_seq", "received", "captured", "alarm_id", "occurrence_id"),
     qos=1,
     retain=False,
@@ -156,7 +162,17 @@ SNAPSHOT = PictureTopic(
     meaning="the newest picture of a camera, because `cmd/snapshot` asked for it and the site allows it",
 )
 
-PICTURES = (SNAPSHOT,)
+EXPLAIN_IMAGE = PictureTopic(
+    "explain/{alarm}/image",
+    "JPEG",
+    ("alarm_id", "occurrence_id", "ts", "machine_made", "camera", "frame_seq"),
+    qos=1,
+    retain=True,
+    expiry_s=24 * 3600,
+    meaning="the frame that the sentence speaks of, with what moved the score drawn over it, machine-made; only where the site allows it",
+)
+
+PICTURES = (SNAPSHOT, EXPLAIN_IMAGE)
 OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EXPLAIN, EVENT, REPLY)
 IN = (COMMAND,)
 
@@ -177,7 +193,7 @@ def table_markdown() -> str:
     for picture in PICTURES:
         retained = "yes" if picture.retain else "no"
         lines.append(
-            f"| `{picture.path}` | out | {picture.qos} | {retained} | {picture.expiry_s} s | JPEG or PNG | {picture.meaning} |"
+            f"| `{picture.path}` | out | {picture.qos} | {retained} | {picture.expiry_s} s | {picture.form} | {picture.meaning} |"
         )
     return "\n".join(lines)
 
@@ -188,8 +204,7 @@ def asyncapi(version: str) -> dict[str, Any]:
     operations: dict[str, Any] = {}
     for action, topics in (("send", OUT), ("receive", IN)):
         for topic in topics:
-            name = topic.path.partition("/")[0]
-            parameter = topic.path.partition("{")[2].rstrip("}")
+            name, parameter = _name(topic.path), _parameter(topic.path)
             message = {"$ref": f"#/components/messages/{_key(schema_name(topic.message))}"}
             parameters = {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter) if key}
             channels[name] = {
@@ -232,13 +247,13 @@ def asyncapi(version: str) -> dict[str, Any]:
                 _key(name): {"name": name, "contentType": JSON, "payload": schema}
                 for name, schema in _inlined(json_schemas()).items()
             }
-            | {picture.path.partition("/")[0]: _picture_message(picture) for picture in PICTURES},
+            | {_name(picture.path): _picture_message(picture) for picture in PICTURES},
         },
     }
 
 
 def _add_picture(picture: PictureTopic, channels: dict[str, Any], operations: dict[str, Any]) -> None:
-    name, parameter = picture.path.partition("/")[0], picture.path.partition("{")[2].rstrip("}")
+    name, parameter = _name(picture.path), _parameter(picture.path)
     channels[name] = {
         "address": f"{{root}}/{{node}}/{picture.path}",
         "messages": {"Picture": {"$ref": f"#/components/messages/{name}"}},
@@ -255,11 +270,27 @@ def _add_picture(picture: PictureTopic, channels: dict[str, Any], operations: di
 
 def _picture_message(picture: PictureTopic) -> dict[str, Any]:
     return {
-        "name": picture.path.partition("/")[0],
+        "name": _name(picture.path),
         "contentType": "image/jpeg",
-        "summary": f"JPEG, or PNG if that is what the camera sends; user properties (MQTT 5): {', '.join(picture.properties)}",
+        "summary": f"{picture.form}; user properties (MQTT 5): {', '.join(picture.properties)}",
         "payload": {"type": "string", "format": "binary"},
     }
+
+
+def _filled(path: str, name: str) -> str:
+    """A path with its parameter, if it has one, filled in."""
+    head, _, rest = path.partition("{")
+    return f"{head}{name}{rest.partition('}')[2]}"
+
+
+def _parameter(path: str) -> str:
+    """The name of a path's parameter; empty when there is none."""
+    return path.partition("{")[2].partition("}")[0]
+
+
+def _name(path: str) -> str:
+    """A path without its parameter, as a key of the AsyncAPI document: ``explain-image``."""
+    return "-".join(part for part in path.split("/") if not part.startswith("{"))
 
 
 def _key(schema: str) -> str:

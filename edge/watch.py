@@ -15,7 +15,7 @@ from edge.channel import Channel, ChannelSpec, resolve_channels, resolve_rules
 from edge.clock import Clock
 from edge.command import CommandDesk, Request
 from edge.envelope import ConnectionStats, Incoming, Outgoing
-from edge.explaining import Parts, Voice, load_voice, make_explainer
+from edge.explaining import Parts, Voice, load_voice, make_explainer, rehearse_painting
 from edge.health import Health
 from edge.infer import Engine, ProofResult, prove
 from edge.journal import Journal
@@ -70,6 +70,7 @@ class Proven:
     proof: ProofResult
     brake: Brake
     voice: Voice | None
+    painting_ns: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,9 @@ def prove_plan(plan: Plan, clock_ns: Callable[[], int]) -> Proven:
     )
     brake = Brake(lambda: False)
     voice = load_voice(plan.site, plan.bundle, brake, clock_ns)
+    painting_ns = rehearse_painting(plan.site, plan.bundle, clock_ns)
     trim_memory()  # loading a graph leaves most of its size behind as freed memory: 269 -> 211 MB for 87 MB of weights
-    return Proven(plan, engine, proof, brake, voice)
+    return Proven(plan, engine, proof, brake, voice, painting_ns)
 
 
 def remember(plan: Plan, before: Memory | None = None) -> Memory:
@@ -197,7 +199,7 @@ def make_worker(proven: Proven, memory: Memory, house: House) -> Worker:
         inbox=house.inbox,
         desk=house.desk,
         lenses=memory.lenses,
-        explainer=make_explainer(parts, proven.brake, proven.proof.infer_p99_ms, proven.voice),
+        explainer=make_explainer(parts, proven.brake, proven.proof.infer_p99_ms, proven.voice, proven.painting_ns),
         snapshots=snapshots,
         taken_over=house.taken_over,
         reload=house.reload,

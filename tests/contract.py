@@ -39,7 +39,7 @@ def _pattern(topic: Topic | PictureTopic) -> re.Pattern[str]:
 
 PLACES: list[tuple[re.Pattern[str], Topic]] = [(_pattern(topic), topic) for topic in (*OUT, *IN)]
 ALBUMS: list[tuple[re.Pattern[str], PictureTopic]] = [(_pattern(topic), topic) for topic in PICTURES]
-PICTURE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+BEGINNINGS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
 
 
 @cache
@@ -55,10 +55,12 @@ def problem(topic: str, payload: bytes) -> str | None:
     Ours is what is published on one of our topics, and what names one of our schemas, e.g. an answer on the asker's own topic.
     """
     place = next((place for pattern, place in PLACES if pattern.fullmatch(topic)), None)
-    if any(pattern.fullmatch(topic) for pattern, _ in ALBUMS):
-        return None if payload.startswith(PICTURE_BEGINNINGS) else f"{topic}: neither JPEG nor PNG: {payload[:80]!r}"
-    if place is not None and place.retain and payload == b"":
+    album = next((album for pattern, album in ALBUMS if pattern.fullmatch(topic)), None)
+    known = place or album
+    if known is not None and known.retain and payload == b"":
         return None  # clears what was retained
+    if album is not None:
+        return None if _is_picture(payload, album) else f"{topic}: no {album.form}: {payload[:80]!r}"
     try:
         document: Any = json.loads(payload)
     except ValueError:
@@ -72,6 +74,11 @@ def problem(topic: str, payload: bytes) -> str | None:
         return f"{topic}: there is no schema {wanted!r}"
     error = jsonschema.exceptions.best_match(validator.iter_errors(document))
     return None if error is None else f"{topic}: {wanted} {error.json_path}: {error.message}"
+
+
+def _is_picture(payload: bytes, album: PictureTopic) -> bool:
+    """Whether it begins like one of the forms that the topic names."""
+    return any(payload.startswith(begin) for form, begin in BEGINNINGS.items() if form in album.form)
 
 
 def handling_problem(message: Outgoing) -> str | None:

@@ -47,7 +47,9 @@ def changed(**fields: Any) -> bytes:
         ("scada/answers", changed(schema="edge.res/1"), "edge.res/1"),
         ("scada/answers", changed(schema="edge.res/9"), "no schema 'edge.res/9'"),
         ("edge/v1/n/flag/crack", b"", "not JSON"),
-        ("edge/v1/n/snapshot/cam", b"{}", "neither JPEG nor PNG"),
+        ("edge/v1/n/snapshot/cam", b"{}", "no JPEG or PNG"),
+        ("edge/v1/n/snapshot/cam", b"", "no JPEG or PNG"),
+        ("edge/v1/n/explain/crack/image", b"\x89PNG\r\n\x1a\n", "no JPEG"),
     ],
 )
 def test_a_bad_message_is_caught(topic: str, payload: bytes, words: str) -> None:
@@ -60,7 +62,7 @@ def test_a_bad_message_is_caught(topic: str, payload: bytes, words: str) -> None
 
 @pytest.mark.parametrize(
     ("topic", "payload"),
-    [(HERE, GOOD), (HERE, b""), ("spBv1.0/g/NDATA/n", b"\x08\x01"), ("edge/v1/n/in/frame/cam", b"\xff\xd8"), ("edge/v1/n/snapshot/cam", b"\xff\xd8\xff\xe0"), ("a/b", b"{}")],
+    [(HERE, GOOD), (HERE, b""), ("spBv1.0/g/NDATA/n", b"\x08\x01"), ("edge/v1/n/in/frame/cam", b"\xff\xd8"), ("edge/v1/n/snapshot/cam", b"\xff\xd8\xff\xe0"), ("edge/v1/n/explain/crack/image", b"\xff\xd8\xff\xe0"), ("edge/v1/n/explain/crack/image", b""), ("a/b", b"{}")],
 )  # fmt: skip
 def test_what_is_good_or_not_ours_passes(topic: str, payload: bytes) -> None:
     """A good message, one that clears what was retained, and what other people say."""

@@ -16,13 +16,14 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import FaultSpec
 from edge.errors import InferenceFailed, RejectedInput
 from edge.explain import sentence, where
+from edge.explain.memory import Fault, Memory
 from edge.explain.pace import Pace
+from edge.explain.painting import Found, Painted, Painter
 from edge.explain.sentence import Facts
 from edge.explain.speech import Speech
-from edge.explain.where import Place
+from edge.explain.where import Window
 from edge.frame import Evidence, Frame, Verdict
 from edge.messages import AlarmSource, Explanation, Spot, timestamp
 from edge.sections import ExplainSettings
@@ -31,43 +32,13 @@ from edge.session import Brake, Stopped
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 MAX_PICTURES = 4  # jobs that hold a picture; an older one that waits is told without
-EARLIER_NS = NS_PER_S
-MAX_HISTORY = 256  # scores of one fault that are remembered: a second of any camera
+PICTURE_PATIENCE_NS = NS_PER_S  # so long at most a finished sentence waits for its picture
 FIRST_GUESS_NS = 5 * NS_PER_MS  # of a step that was never run
 REMEMBERED = 8  # runs of a kind of step; the slowest is what is expected
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Steps = Generator[str, None, None]
-
-
-class Fault(Protocol):
-    """One fault's channel, as far as an explanation needs it."""
-
-    @property
-    def id(self) -> str:
-        """Its alarm."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """For people."""
-        ...
-
-    @property
-    def camera(self) -> str | None:
-        """Whose pictures show it."""
-        ...
-
-    @property
-    def vision(self) -> int | None:
-        """Its place among the graph's scores."""
-        ...
-
-    @property
-    def fault(self) -> FaultSpec | None:
-        """What the bundle says of it."""
-        ...
 
 
 class Scores(Protocol):
@@ -85,6 +56,10 @@ class Prepares(Protocol):
         """Encoded picture to tensor."""
         ...
 
+    def shown(self, encoded: bytes) -> tuple[float, float, float, float]:
+        """The part of the picture that the tensor shows."""
+        ...
+
 
 @dataclass(slots=True)
 class Job:
@@ -99,9 +74,11 @@ class Job:
     outcome: str = "template"
     worked_ns: int = 0
     preempted: int = 0
-    place: Place | None = None
+    found: Found | None = None
     said: str = ""
     probability: float | None = None
+    painted: Painted | None = None
+    tell_by_ns: int | None = None  # set when only the picture is missing
     next_step: str = "begin"  # the kind of step that comes next; empty: only to be told
     steps: Steps | None = field(default=None, repr=False)
 
@@ -117,8 +94,10 @@ class Explainer:
         engine: the graph of the frames.
         speech: for a bundle that speaks.
         preprocessors: one for each camera.
+        painter: makes the pictures beside the sentences; None: there are none.
         brake: what frames stop a run with.
         tell: where a finished explanation goes.
+        show: where its picture goes, right behind it.
         count: takes what became of each, for the heartbeat.
         model: name and SHA-256 of the bundle.
         monotonic_ns, wall_ns: the clocks.
@@ -137,52 +116,49 @@ class Explainer:
         preprocessors: Mapping[str, Prepares],
         brake: Brake,
         tell: Callable[[Explanation], None],
+        show: Callable[[Explanation, bytes], None] = lambda _message, _jpeg: None,
         count: Callable[[str], None],
         model: tuple[str, str],
         monotonic_ns: Callable[[], int],
         wall_ns: Callable[[], int],
+        painter: Painter | None = None,
         expected_ns: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
-        self._faults = {fault.id: fault for fault in faults}
-        self._rules = rules
+        self._memory = Memory(faults, rules)
         self._occurrence = newest
         self._engine = engine
         self._speech = speech
         self._preprocessors = preprocessors
         self._brake = brake
+        self._painter = painter
         self._tell = tell
+        self._show = show
         self._count = count
         self._model = model
         self._now = monotonic_ns
         self._wall = wall_ns
         self._pace = Pace()
         self._took_ns = {kind: deque([value], maxlen=REMEMBERED) for kind, value in (expected_ns or {}).items()}
-        self._newest: dict[str, Frame] = {}
-        self._scores: dict[str, deque[tuple[int, float]]] = {}
         self._waiting: OrderedDict[str, Job] = OrderedDict()
         self._job: Job | None = None
 
     # --- what happens -----------------------------------------------------------------------------------------------------------------
 
     def look(self, frame: Frame, seen: Sequence[tuple[str, Evidence | None]]) -> None:
-        """A frame was judged: remember it, and each fault's own score on it."""
+        """A frame was judged: remember it, and what was seen on it."""
         self._pace.seen(frame.camera, frame.received_ns)
-        self._newest[frame.camera] = frame
-        for fault_id, evidence in seen:
-            if evidence is not None and evidence.score is not None:
-                kept = self._scores.setdefault(fault_id, deque(maxlen=MAX_HISTORY))
-                kept.append((frame.received_ns, evidence.score))
+        self._memory.look(frame, seen)
         if self._job is not None:
             self._job.preempted += 1
 
     def raised(self, alarm_id: str, occurrence_id: str, now_ns: int) -> bool:
         """An alarm was raised, or somebody asks about it; returns whether it will be explained."""
-        fault = self._faults.get(alarm_id)
+        fault = self._memory.faults.get(alarm_id)
         if fault is None:
             return False
-        frame = None if fault.camera is None else self._newest.get(fault.camera)
-        job = Job(alarm_id, occurrence_id, fault, self._facts(fault, now_ns), frame, now_ns)
+        facts, frame = self._memory.facts(fault, now_ns), self._memory.newest(fault.camera)
+        job = Job(alarm_id, occurrence_id, fault, facts, frame, now_ns)
         self._waiting.pop(alarm_id, None)
         self._waiting[alarm_id] = job
         if self._job is not None and self._job.alarm_id == alarm_id:
@@ -221,7 +197,10 @@ class Explainer:
             self._end("stale")
             return
         if self._too_late(job, now_ns):
-            job.outcome = "no_time"
+            if job.tell_by_ns is None:
+                job.outcome = "no_time"
+            else:
+                self._count("image_no_time")
             self._finish(job)
             return
         self._advance(job)
@@ -241,7 +220,8 @@ class Explainer:
         return max(self._took_ns.get(kind, ()), default=FIRST_GUESS_NS)
 
     def _too_late(self, job: Job, now_ns: int) -> bool:
-        return now_ns - job.asked_ns > self._settings.patience_s * NS_PER_S
+        paints_long = job.tell_by_ns is not None and now_ns > job.tell_by_ns
+        return paints_long or now_ns - job.asked_ns > self._settings.patience_s * NS_PER_S
 
     # --- one occurrence, step by step: each yield names the step behind it, and may last -------------------------------------------------
 
@@ -250,15 +230,17 @@ class Explainer:
             return
         try:
             yield "decode"
-            tensor = self._preprocessors[job.frame.camera].prepare(job.frame.encoded)
-            yield from self._find(job, tensor, job.fault.vision)
+            prepares = self._preprocessors[job.frame.camera]
+            tensor, window = prepares.prepare(job.frame.encoded), Window(*prepares.shown(job.frame.encoded))
+            yield from self._find(job, tensor, window, job.fault.vision)
             if self._speech is not None:
                 yield from self._speak(job, self._speech, tensor, job.fault.vision)
         except (RejectedInput, InferenceFailed) as error:
             job.outcome = "unavailable"
             _log.warning("alarm %s is explained without its picture: %s", job.alarm_id, error)
+        yield from self._paint(job, job.frame)
 
-    def _find(self, job: Job, tensor: NDArray[np.uint8], fault: int) -> Steps:
+    def _find(self, job: Job, tensor: NDArray[np.uint8], window: Window, fault: int) -> Steps:
         grid = self._settings.grid
         if grid == 0:
             return
@@ -268,7 +250,8 @@ class Explainer:
             hidden = where.cover(tensor, grid, row, column)
             found = yield from self._gives_way(job, "cover", partial(self._engine.run, hidden, self._brake))
             scores[row, column] = found[fault]
-        job.place = where.find(float(whole[fault]), scores)
+        warmth = where.heat(float(whole[fault]), scores)
+        job.found = None if warmth is None else Found(warmth, window, where.middle(warmth, window))
 
     def _speak(self, job: Job, speech: Speech, tensor: NDArray[np.uint8], fault: int) -> Steps:
         thought = yield from self._gives_way(job, "picture", partial(speech.look, tensor))
@@ -280,6 +263,20 @@ class Explainer:
             token, sure = yield from self._gives_way(job, "token", partial(speech.follow, thought, token))
         job.said, job.probability = sentence.clean(speech.text(thought)), thought.probability
         job.outcome = "generated" if job.said else "unavailable"
+
+    def _paint(self, job: Job, frame: Frame) -> Steps:
+        """The picture, where there is something to show: the last thing to be made, and nothing that the sentence needs."""
+        if job.found is None or self._painter is None or not self._painter.may(frame.camera):
+            return
+        job.tell_by_ns = self._now() + PICTURE_PATIENCE_NS
+        try:
+            job.painted = yield from self._painter.paint(frame, job.found)
+        except Exception as error:  # noqa: BLE001 - the sentence is worth more than its picture
+            _log.warning("alarm %s is explained without a heat map: %s: %s", job.alarm_id, type(error).__name__, error)
+            self._count("image_unavailable")
+            return
+        if job.painted is None:
+            self._count("image_too_large")
 
     def _gives_way(self, job: Job, kind: str, run: Callable[[], Result]) -> Generator[str, None, Result]:
         """A run that is begun again when a frame stopped it."""
@@ -293,75 +290,47 @@ class Explainer:
     # --- telling ----------------------------------------------------------------------------------------------------------------------
 
     def _finish(self, job: Job) -> None:
+        message = self._message(job)
+        self._tell(message)
+        if job.painted is not None:
+            self._show(message, job.painted.jpeg)
+            self._count("image")
+        self._end(job.outcome)
+
+    def _message(self, job: Job) -> Explanation:
         now_ns, wall_ns = self._now(), self._wall()
-        words = None if job.place is None else job.place.words
+        place = None if job.found is None else job.found.place
+        words = None if place is None else place.words
         frame = job.frame
         name, sha256 = self._model
         speaks = bool(job.said)
-        self._tell(
-            Explanation(
-                id=job.alarm_id,
-                occurrence_id=job.occurrence_id,
-                ts=timestamp(wall_ns),
-                text=(
-                    sentence.generated(job.said, job.facts, words) if speaks else sentence.template(job.facts, words)
-                ),
-                how="generated" if speaks else "template",
-                where=words,
-                spot=None if job.place is None else Spot(x=job.place.x, y=job.place.y),
-                score=job.facts.score,
-                threshold=job.facts.limit,
-                confidence=sentence.confidence(job.facts.score, job.facts.limit),
-                word_probability=job.probability if speaks else None,
-                source=AlarmSource(
-                    camera=job.facts.camera,
-                    frame_seq=frame.seq if frame else None,
-                    frame_ts=timestamp(frame.captured_wall_ns)
-                    if frame and frame.captured_wall_ns is not None
-                    else None,
-                    model=name,
-                    model_sha256=sha256,
-                ),
-                made_ms=round(job.worked_ns / NS_PER_MS, 3),
-                waited_ms=round((now_ns - job.asked_ns) / NS_PER_MS, 3),
-                preempted=job.preempted,
-            )
+        return Explanation(
+            id=job.alarm_id,
+            occurrence_id=job.occurrence_id,
+            ts=timestamp(wall_ns),
+            text=sentence.generated(job.said, job.facts, words) if speaks else sentence.template(job.facts, words),
+            how="generated" if speaks else "template",
+            where=words,
+            spot=None if place is None else Spot(x=place.x, y=place.y),
+            image=None if job.painted is None else job.painted.about,
+            score=job.facts.score,
+            threshold=job.facts.limit,
+            confidence=sentence.confidence(job.facts.score, job.facts.limit),
+            word_probability=job.probability if speaks else None,
+            source=AlarmSource(
+                camera=job.facts.camera,
+                frame_seq=frame.seq if frame else None,
+                frame_ts=timestamp(frame.captured_wall_ns) if frame and frame.captured_wall_ns is not None else None,
+                model=name,
+                model_sha256=sha256,
+            ),
+            made_ms=round(job.worked_ns / NS_PER_MS, 3),
+            waited_ms=round((now_ns - job.asked_ns) / NS_PER_MS, 3),
+            preempted=job.preempted,
         )
-        self._end(job.outcome)
 
     def _end(self, outcome: str) -> None:
         self._count(outcome)
         if self._job is not None and self._job.steps is not None:
             self._job.steps.close()
         self._job = None
-
-    def _facts(self, fault: Fault, now_ns: int) -> Facts:
-        kept = self._scores.get(fault.id)
-        rules = self._rules(fault.id, now_ns)
-        if fault.fault is None or not kept:
-            return Facts(title=fault.title, camera=fault.camera, rules=rules)
-        seen_ns, score = kept[-1]
-        earlier = next((old for at_ns, old in reversed(kept) if seen_ns - at_ns >= EARLIER_NS), None)
-        calibration = fault.fault.calibration
-        ranked = sorted(self._margins(fault.camera), key=lambda item: -item[1])
-        rank = 1 + [name for name, _ in ranked].index(fault.id)
-        return Facts(
-            title=fault.title,
-            camera=fault.camera,
-            score=round(score, 4),
-            limit=fault.fault.threshold,
-            earlier=None if earlier is None else round(earlier, 4),
-            rank=rank,
-            of=len(ranked),
-            ahead=self._faults[ranked[rank - 2][0]].title if rank > 1 else None,
-            rules=rules,
-            false_alarms=calibration.false_alarm_measured if calibration else None,
-        )
-
-    def _margins(self, camera: str | None) -> list[tuple[str, float]]:
-        """How far each fault of a camera stands above its limit now."""
-        return [
-            (name, self._scores[name][-1][1] - fault.fault.threshold)
-            for name, fault in self._faults.items()
-            if fault.camera == camera and fault.fault is not None and self._scores.get(name)
-        ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,18 @@ LEAST_FALL = 0.25  # of the score's log odds; a score that falls less anywhere i
 ROWS = ("upper", "", "lower")
 COLUMNS = ("left", "", "right")
 ALONE = {("upper", ""): "top", ("lower", ""): "bottom", ("", ""): "middle"}
+
+
+class Window(NamedTuple):
+    """The part of a picture that the graph sees, as shares of the picture's width and height: with `centre_crop` its middle."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+WHOLE = Window(0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +56,28 @@ def cover(tensor: NDArray[np.uint8], grid: int, row: int, column: int) -> NDArra
     return hidden
 
 
-def find(whole: float, covered: NDArray[np.float64]) -> Place | None:
+def find(whole: float, covered: NDArray[np.float64], window: Window = WHOLE) -> Place | None:
     """The place from the scores in 0..1 of the whole picture and [grid, grid] of it with each place covered; None: nowhere in particular."""
+    warmth = heat(whole, covered)
+    return None if warmth is None else middle(warmth, window)
+
+
+def heat(whole: float, covered: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """How much each place had to do with the score, 0..1 [grid, grid], 1 at the most; scores as in `find`. None: none had in particular."""
     falls = _log_odds(np.asarray(whole)) - _log_odds(covered)
     if not falls.max() >= LEAST_FALL:
         return None
     above = np.clip(falls - np.median(falls), 0.0, None)
-    weight = np.where(above > 0.5 * above.max(), above, 0.0)
-    if not weight.sum() > 0.0:
-        return None
-    middles = (np.arange(len(falls)) + 0.5) / len(falls)
+    return np.asarray(above / above.max(), np.float64) if above.max() > 0.0 else None
+
+
+def middle(warmth: NDArray[np.float64], window: Window) -> Place:
+    """The middle of what is hotter than half, as a point of the picture that the graph saw through a window."""
+    weight = np.where(warmth > 0.5, warmth, 0.0)
+    middles = (np.arange(len(warmth)) + 0.5) / len(warmth)
     share = weight / weight.sum()
-    x, y = float((share.sum(axis=0) * middles).sum()), float((share.sum(axis=1) * middles).sum())
+    x = window.left + window.width * float((share.sum(axis=0) * middles).sum())
+    y = window.top + window.height * float((share.sum(axis=1) * middles).sum())
     return Place(in_words(x, y), round(x, 3), round(y, 3))
 
 

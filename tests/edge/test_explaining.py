@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +12,11 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge.explaining import make_explainer
+from edge.bundle import open_bundle
+from edge.envelope import Outgoing
+from edge.explaining import make_explainer, rehearse_painting
 from edge.messages import json_schemas
-from edge.preprocess import encode_jpeg
+from edge.preprocess import decode_rgb, encode_jpeg
 from edge.sections import ExplainSettings
 from edge.session import Brake
 from tests.edge.builders import fault, flat_jpeg, speech_files, speech_section
@@ -34,6 +38,14 @@ def spot() -> bytes:
 def make(folder: Path, made: dict[str, Any] = MADE, **site: Any) -> Bench:
     """A worker that explains."""
     return Bench(folder, made=made, **({"explain": {"enabled": True}} | site))
+
+
+SHOWS: dict[str, Any] = {"explain": {"enabled": True, "image": True}, "cameras": ({"id": "cam", "snapshot": True},)}
+
+
+def pictures(bench: Bench) -> list[Outgoing]:
+    """What was sent as the picture of the red alarm, empty ones included."""
+    return [message for message in bench.sent if message.topic == "p/explain/red/image"]
 
 
 def raise_alarm(bench: Bench) -> dict[str, Any]:
@@ -152,7 +164,12 @@ def test_a_site_that_turns_them_off_while_it_runs_is_obeyed(tmp_path: Path) -> N
     bench = make(tmp_path)
     annunciator = bench.worker._annunciator
     assert annunciator.on_raised is not None
-    parts: Any = SimpleNamespace(site=SimpleNamespace(explain=ExplainSettings(enabled=False)), annunciator=annunciator)
+    parts: Any = SimpleNamespace(
+        site=SimpleNamespace(explain=ExplainSettings(enabled=False)),
+        annunciator=annunciator,
+        publisher=bench.worker._publisher,
+        channels=(),
+    )
     assert make_explainer(parts, Brake(lambda: False), 1.0) is None
     assert annunciator.on_raised is None
 
@@ -179,3 +196,84 @@ def test_a_shelved_alarm_is_not_explained(tmp_path: Path) -> None:
     bench.idle(5000)
     assert bench.last("alarm/red")["occurrence_id"] != occurrence
     assert len(bench.take("explain/red")) == 1
+
+
+# --- the picture beside it --------------------------------------------------------------------------------------------------------------
+
+
+def test_where_the_site_wants_it_a_picture_goes_with_the_sentence(tmp_path: Path) -> None:
+    """Right behind the sentence, which names its hash; with the occurrence in its properties; hot where the fault is, and a picture still."""
+    bench = make(tmp_path, **SHOWS)
+    alarm = raise_alarm(bench)
+    bench.idle(5000)
+    told = bench.last("explain/red")
+    jsonschema.validate(told, json_schemas()["edge.explain/1"])
+    sent = [message for message in bench.sent if message.topic.startswith("p/explain/red")]
+    assert [message.topic.rpartition("/")[2] for message in sent] == ["image", "red", "image"]
+    gone, _, picture = sent
+    assert gone.payload == b"", "nobody knows what an earlier start left"
+    assert told["image"]["sha256"] == hashlib.sha256(picture.payload).hexdigest()
+    assert (told["image"]["size_bytes"], told["image"]["width"], told["image"]["height"]) == (
+        len(picture.payload),
+        96,
+        96,
+    )
+    properties = dict(picture.user_properties)
+    assert (properties["occurrence_id"], properties["machine_made"]) == (alarm["occurrence_id"], "true")
+    assert properties["ts"] == told["ts"]
+    drawn = decode_rgb(picture.payload).astype(int)
+    assert np.abs(drawn - decode_rgb(spot())).sum(axis=2)[60:92, 4:36].mean() > 30
+    assert drawn[5:40, 60:90].max() < 60, "what is cold is as dark as it was"
+    assert bench.last("heartbeat")["explanations"] == {"template": 1, "image": 1}
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        {},
+        {"explain": {"enabled": True, "image": False}, "cameras": ({"id": "cam", "snapshot": True},)},
+        SHOWS | {"cameras": ({"id": "cam"}, {"id": "other", "snapshot": True})},
+    ],
+    ids=["by default", "off", "not of this camera"],
+)
+def test_no_picture_leaves_a_site_that_did_not_ask_for_it(site: dict[str, Any], tmp_path: Path) -> None:
+    """Pictures can show people: both the explanations and the camera itself must say that they may."""
+    bench = make(tmp_path, **site)
+    raise_alarm(bench)
+    bench.idle(5000)
+    assert bench.last("explain/red")["image"] is None
+    assert not any(message.payload for message in pictures(bench))
+    assert bench.last("heartbeat")["explanations"] == {"template": 1}
+
+
+def test_a_newer_sentence_without_a_picture_takes_the_older_picture_away(tmp_path: Path) -> None:
+    """The whole picture is red now: there is no place to show, and the spot of before is not it."""
+    bench = make(tmp_path, **SHOWS)
+    raise_alarm(bench)
+    bench.idle(5000)
+    for _ in range(8):  # the alarm returns on known time
+        bench.frame(DARK)
+        bench.idle(100)
+    bench.frame(flat_jpeg(255, 0, 0))
+    bench.idle(5000)
+    first, second = bench.take("explain/red")
+    assert first["occurrence_id"] != second["occurrence_id"]
+    assert second["image"] is None
+    assert [bool(message.payload) for message in pictures(bench)] == [False, True, False]
+
+
+def test_how_long_a_picture_takes_is_tried_before_the_first(tmp_path: Path) -> None:
+    """Every kind of step, so that not even the first one is begun where it does not fit; where no pictures are wanted nothing is tried."""
+    bench = make(tmp_path, **SHOWS)
+    bundle, squares = open_bundle(tmp_path), (number * number for number in itertools.count())
+    took_ns = rehearse_painting(bench.site, bundle, lambda: next(squares))  # each step takes longer than the one before
+    assert list(took_ns) == ["preview", "draw", "encode"]
+    assert took_ns["preview"] == 1
+    assert took_ns["preview"] < took_ns["draw"] < took_ns["encode"]
+    assert rehearse_painting(make(tmp_path).site, bundle, lambda: next(squares)) == {}
+
+
+def test_the_largest_picture_that_a_site_can_ask_for_can_be_tried(tmp_path: Path) -> None:
+    """It is larger than what a camera may send, and no reason not to start."""
+    bench = make(tmp_path, **SHOWS | {"explain": {"enabled": True, "image": True, "image_px": 1920}})
+    assert rehearse_painting(bench.site, open_bundle(tmp_path), itertools.count().__next__)

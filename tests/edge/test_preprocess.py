@@ -107,6 +107,44 @@ def test_centre_crop_is_the_middle() -> None:
     assert np.abs(stretched - np.asarray(picture, np.float32)).mean() > 5.0
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(480, 640), (640, 480), (100, 100), (3, 500), (500, 3)])
+def test_the_part_that_is_shown_is_the_part_that_is_kept(rows: int, columns: int) -> None:
+    """A picture cut to what `shown` says, and then stretched, gives the tensor of centre_crop; stretch shows all of it."""
+    encoded = as_png(scene(rows, columns))
+    stage = Preprocessor(spec(96, 64, "centre_crop"))
+    left, top, width, height = stage.shown(encoded)
+    kept = decode_rgb(encoded)[round(top * rows) :, round(left * columns) :]
+    kept = kept[: round(height * rows), : round(width * columns)]
+    assert np.array_equal(stage.prepare(encoded), Preprocessor(spec(96, 64)).fit(kept))
+    assert Preprocessor(spec(96, 64)).shown(encoded) == (0.0, 0.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "size"),
+    [
+        (720, 1280, (180, 320)),
+        (1080, 1920, (180, 320)),
+        (480, 360, (320, 240)),
+        (90, 160, (90, 160)),
+        (1, 900, (1, 320)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_preview_is_the_whole_picture_small(kind: str, rows: int, columns: int, size: tuple[int, int]) -> None:
+    """Its longer edge is bounded, its form is kept, it is never enlarged; DCT-scaled decoding or not, it is the picture."""
+    encoded = encode_jpeg(scene(rows, columns), 95) if kind == "jpeg" else as_png(scene(rows, columns))
+    small = Preprocessor(spec()).preview(encoded, 320)
+    assert small.shape == (*size, 3)
+    whole = Image.fromarray(decode_rgb(encoded)).resize((size[1], size[0]), Image.Resampling.BOX)
+    assert np.abs(small - np.asarray(whole, np.float32)).mean() < 5.0
+
+
+def test_a_preview_of_no_picture_is_refused() -> None:
+    """By the same walls as a tensor."""
+    with pytest.raises(RejectedInput):
+        Preprocessor(spec()).preview(b"not a picture", 320)
+
+
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64), st.integers(1, 64), st.booleans())
 def test_any_size_fits_any_tensor(rows: int, columns: int, height: int, width: int, crop: bool) -> None:  # noqa: FBT001 - hypothesis draws it
     """Every picture, however small or flat, becomes a tensor of the asked size; a plain one stays plain."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge.envelope import Outgoing
 from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
-from edge.messages import Reply
+from edge.messages import AlarmSource, Explanation, Reply
 from edge.outbox import Entry
 from edge.publish import Policy, Publisher
 
@@ -213,4 +213,89 @@ def test_alarms_that_are_gone_are_cleared_from_the_broker_for_good() -> None:
         wire.sent.clear()
         said.resume((), 0)
         cleared = [(message.topic, message.payload, message.retain) for message in wire.sent]
-        assert cleared == [("edge/v1/n/alarm/old", b"", True), ("edge/v1/n/explain/old", b"", True)]
+        assert cleared == [
+            ("edge/v1/n/alarm/old", b"", True),
+            ("edge/v1/n/explain/old", b"", True),
+            ("edge/v1/n/explain/old/image", b"", True),
+        ]
+
+
+def sentence(occurrence_id: str) -> Explanation:
+    """About an alarm."""
+    source = AlarmSource(camera="cam", frame_seq=3, frame_ts=None, model="m", model_sha256="0")
+    return Explanation(
+        id="crack", occurrence_id=occurrence_id, ts="2026-11-23T22:00:00.000Z", text="Crack", how="template", where=None, spot=None, score=None,
+        threshold=None, confidence=None, word_probability=None, source=source, made_ms=1.0, waited_ms=1.0, preempted=0,
+    )  # fmt: skip
+
+
+def said_of(wire: Wire) -> list[str]:
+    """What was sent so far about explanations, in order, and forget everything: the occurrence, a picture or ``cleared``."""
+    told = []
+    for message in wire.sent:
+        told.append(
+            json.loads(message.payload)["occurrence_id"]
+            if message.topic == "edge/v1/n/explain/crack"
+            else message.payload.decode("latin-1") or "cleared"
+        )
+        assert message.retain
+    wire.sent.clear()
+    return told
+
+
+JPEG = b"\xff\xd8\xff one"
+
+
+def test_no_older_picture_stands_beside_a_sentence() -> None:
+    """It goes before the sentence is said; the first time too, because an earlier start may have left one, and then only where there is one."""
+    wire = Wire()
+    said = publisher(wire)
+    for occurrence_id, shows in (("o1", False), ("o2", True), ("o3", False), ("o4", False)):
+        said.explanation(message := sentence(occurrence_id))
+        if shows:
+            said.heat_map(message, JPEG)
+    assert said_of(wire) == ["cleared", "o1", "o2", JPEG.decode("latin-1"), "cleared", "o3", "o4"]
+
+
+def test_a_picture_that_could_not_be_taken_back_is_taken_back_later() -> None:
+    """The broker was away."""
+    wire = Wire()
+    said = publisher(wire)
+    said.explanation(message := sentence("o1"))
+    said.heat_map(message, JPEG)
+    wire.up = False
+    said.explanation(sentence("o2"))
+    wire.up = True
+    wire.sent.clear()
+    said.explanation(sentence("o3"))
+    assert said_of(wire) == ["cleared", "o3"]
+
+
+def test_a_picture_says_whose_it_is() -> None:
+    """The occurrence, its time, its frame, and that a machine drew it, beside the bytes; retained for a day like its sentence."""
+    wire = Wire()
+    publisher(wire).heat_map(sentence("o1"), JPEG)
+    (sent,) = wire.sent
+    assert (sent.topic, sent.payload, sent.content_type) == ("edge/v1/n/explain/crack/image", JPEG, "image/jpeg")
+    assert (sent.qos, sent.retain, sent.expiry_s) == (1, True, 24 * 3600)
+    assert dict(sent.user_properties) == {
+        "alarm_id": "crack",
+        "occurrence_id": "o1",
+        "ts": "2026-11-23T22:00:00.000Z",
+        "machine_made": "true",
+        "camera": "cam",
+        "frame_seq": "3",
+    }
+
+
+def test_pictures_that_the_site_no_longer_wants_are_taken_back() -> None:
+    """After a reload, at once and once; others stay."""
+    wire = Wire()
+    said = publisher(wire)
+    said.heat_map(sentence("o1"), JPEG)
+    wire.sent.clear()
+    said.show_only({"crack"})
+    assert said_of(wire) == []
+    for expected in (["cleared"], []):
+        said.show_only(())
+        assert said_of(wire) == expected

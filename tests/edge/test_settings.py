@@ -81,6 +81,12 @@ def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytes
             "neither TLS nor a password",
             id="remote broker without protection",
         ),
+        pytest.param(
+            MINIMAL + "[explain]\nimage = true\n", "snapshot = true", id="heat maps of cameras that may not be shown"
+        ),
+        pytest.param(
+            MINIMAL + "snapshot = true\n[explain]\nimage = true\ngrid = 0\n", "grid = 0", id="heat maps without a map"
+        ),
         pytest.param("bundle = [", "not TOML", id="not TOML"),
     ],
 )

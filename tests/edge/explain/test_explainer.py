@@ -6,8 +6,9 @@ Runtime does between two operators.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from edge.bundle import FaultSpec
 from edge.bundle import Speech as SpeechSpec
 from edge.errors import InferenceFailed
-from edge.explain.explainer import MAX_PICTURES, Explainer
+from edge.explain.explainer import MAX_PICTURES, PICTURE_PATIENCE_NS, Explainer
+from edge.explain.painting import Painter
 from edge.explain.speech import Speech
 from edge.frame import Evidence, Frame, Quality, Verdict
-from edge.messages import Explanation
+from edge.messages import Explanation, Spot
 from edge.sections import ExplainSettings
 from edge.session import Brake, Stopped
 from tests.edge.builders import SPEECH_WORDS, fault, speech_section
@@ -31,6 +33,7 @@ MS = 1_000_000
 INFER_MS = 15
 TOKEN_MS, PICTURE_MS, COVER_MS = 7, 30, 16
 OPERATOR_MS = 1
+PREVIEW_MS, ENCODE_MS = 4, 3
 FAULT = FaultSpec.model_validate(fault("crack"))
 
 
@@ -49,12 +52,20 @@ class World:
     """A camera whose frames come at given times, the inference thread's loop, and graphs that take their time."""
 
     def __init__(
-        self, arrivals_ms: Sequence[float] = (), *, speaks: bool = True, broken: bool = False, **settings: Any
+        self,
+        arrivals_ms: Sequence[float] = (),
+        *,
+        speaks: bool = True,
+        broken: bool = False,
+        jpeg: bytes | None = None,
+        **settings: Any,
     ) -> None:
         self.now_ns = 0
         self.arrivals = [round(at * MS) for at in arrivals_ms]
         self.waits_ns: list[int] = []
         self.told: list[Explanation] = []
+        self.shown: list[tuple[Explanation, bytes]] = []
+        self.jpeg = jpeg  # what every picture is encoded to; None: there are no pictures
         self.outcomes: Counter[str] = Counter()
         self.occurrence = {"crack": "o1", "dent": "d1"}
         self.broken = broken
@@ -70,14 +81,31 @@ class World:
             engine=_Engine(self),
             speech=Speech(begin, follow, spec, [word.encode() for word in SPEECH_WORDS]) if speaks else None,
             preprocessors={"cam": _Preprocessor()},
+            painter=None if jpeg is None else Painter({"cam": _Previews(self)}, self._encode, 640, 1000),
             brake=self.brake,
             tell=self.told.append,
+            show=self._show,
             count=lambda outcome: self.outcomes.update([outcome]),
             model=("toy", "0" * 64),
             monotonic_ns=lambda: self.now_ns,
             wall_ns=lambda: 1_800_000_000_000_000_000 + self.now_ns,
-            expected_ns={"cover": COVER_MS * MS, "picture": PICTURE_MS * MS, "token": TOKEN_MS * MS},
+            expected_ns={
+                "cover": COVER_MS * MS,
+                "picture": PICTURE_MS * MS,
+                "token": TOKEN_MS * MS,
+                "preview": PREVIEW_MS * MS,
+                "encode": ENCODE_MS * MS,
+            },
         )
+
+    def _encode(self, picture: NDArray[np.uint8], quality: int) -> bytes:
+        assert (picture.shape, self.jpeg is not None) == ((48, 64, 3), True)
+        self.now_ns += ENCODE_MS * MS
+        return b"" if self.jpeg is None else self.jpeg * quality
+
+    def _show(self, message: Explanation, jpeg: bytes) -> None:
+        assert self.told[-1] is message, "a picture comes right behind its own sentence"
+        self.shown.append((message, jpeg))
 
     def _frame_waits(self) -> bool:
         return bool(self.arrivals) and self.arrivals[0] <= self.now_ns
@@ -120,6 +148,22 @@ class _Preprocessor:
         picture = np.zeros((1, 12, 12, 3), np.uint8)
         picture[0, 5:7, 9:11] = 255
         return picture
+
+    def shown(self, encoded: bytes) -> tuple[float, float, float, float]:
+        assert encoded == b"jpeg"
+        return 0.0, 0.0, 1.0, 1.0
+
+
+class _Previews:
+    """Decodes in one go: nothing stops it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def preview(self, encoded: bytes, longest_px: int) -> NDArray[np.uint8]:
+        assert (encoded, longest_px) == (b"jpeg", 640)
+        self._world.now_ns += PREVIEW_MS * MS
+        return np.zeros((48, 64, 3), np.uint8)
 
 
 class _Engine:
@@ -313,7 +357,7 @@ def test_a_flood_keeps_few_pictures() -> None:
     """Memory is bounded: the older of many waiting alarms are told without their picture, and none is forgotten."""
     world = World()
     names = [f"f{index}" for index in range(12)]
-    world.explainer._faults = {name: Channel(name, name) for name in names}
+    world.explainer._memory.faults = {name: Channel(name, name) for name in names}
     world.occurrence |= dict.fromkeys(names, "o")
     frame = Frame("cam", 1, b"jpeg", 0, 0, 40 * MS)
     world.explainer.look(frame, [(name, Evidence(Verdict.FAULT, 0.9, Quality.GOOD)) for name in names])
@@ -324,3 +368,107 @@ def test_a_flood_keeps_few_pictures() -> None:
     world.run(19_000)
     assert sorted(told.id for told in world.told) == sorted(names)
     assert sum(told.source.frame_seq is not None for told in world.told) == MAX_PICTURES
+
+
+# --- the picture beside it --------------------------------------------------------------------------------------------------------------
+
+JPEG = b"jpg"  # times the quality is its size: 255 bytes at the first
+
+
+def test_the_picture_comes_right_behind_its_sentence_which_says_what_it_is() -> None:
+    """The sentence names its size and hash, so that it is known for its own where messages have no user properties."""
+    world = World(every(100), jpeg=JPEG)
+    world.run(5000)
+    ((told, jpeg),) = world.shown
+    assert world.told == [told]
+    assert told.image is not None
+    assert (told.image.size_bytes, told.image.sha256) == (len(jpeg), hashlib.sha256(jpeg).hexdigest())
+    assert (told.image.width, told.image.height) == (64, 48)
+    assert world.outcomes == {"generated": 1, "image": 1}
+
+
+@pytest.mark.parametrize("interval_ms", [45.0, 60.0, 100.0])
+def test_a_steady_camera_never_waits_for_a_picture(interval_ms: float) -> None:
+    """Nothing stops a picture in the making, so each of its steps is begun only when it will be done before the next frame."""
+    world = World(every(interval_ms), jpeg=JPEG, speaks=False)
+    world.run(15_000)
+    assert len(world.shown) == 1
+    assert world.longest_wait_ms <= 0.5  # the loop's own step
+
+
+def test_frames_at_any_time_wait_for_one_step_of_a_picture_at_most() -> None:
+    """Between two steps a waiting frame goes first."""
+    longest = []
+    for seed in range(20):
+        gaps = np.random.default_rng(seed).uniform(25, 140, 120)
+        world = World(np.cumsum(gaps).tolist(), jpeg=JPEG, grid=2, speaks=False)
+        world.run(8_000)
+        assert len(world.shown) == 1
+        longest.append(world.longest_wait_ms)
+    assert max(longest) <= max(PREVIEW_MS, ENCODE_MS, OPERATOR_MS) + 0.5
+
+
+def test_no_picture_of_an_occurrence_that_is_not_the_newest() -> None:
+    """An alarm that comes anew while the picture is made takes picture and sentence with it."""
+    world = World(every(100), jpeg=JPEG)
+    world.run(400)
+    while (job := world.explainer._job) is None or job.next_step != "draw":
+        world.run(world.now_ns / MS + 1)
+    world.occurrence["crack"] = "o2"
+    world.run(5000)
+    assert (world.told, world.shown, world.outcomes) == ([], [], {"stale": 1})
+
+
+def test_a_picture_for_which_there_is_no_time_keeps_its_sentence_back_for_a_second_at_most() -> None:
+    """Where drawing takes longer than frames leave, the sentence goes out without it, whole, and that is counted."""
+    world = World(every(60), jpeg=JPEG, speaks=False)
+    world.explainer._took_ns["draw"] = deque([80 * MS])
+    world.run(10_000)
+    (told,), without = world.told, World(every(60), speaks=False)
+    without.run(10_000)
+    assert (told.where, told.image, world.shown) == ("right", None, [])
+    assert world.outcomes == {"template": 1, "image_no_time": 1}
+    kept_back_ns = (told.waited_ms - without.told[0].waited_ms) * MS
+    assert 0.9 * PICTURE_PATIENCE_NS < kept_back_ns < 1.1 * PICTURE_PATIENCE_NS
+    assert world.longest_wait_ms <= 0.5
+
+
+def test_a_picture_that_stays_too_large_is_left_out() -> None:
+    """Encoded ever more coarsely it still has more bytes than allowed: the sentence says that there is none."""
+    world = World(every(100), jpeg=JPEG * 100)
+    world.run(5000)
+    assert (world.told[0].image, world.shown) == (None, [])
+    assert world.outcomes == {"generated": 1, "image_too_large": 1}
+
+
+def test_a_picture_that_cannot_be_made_costs_no_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong with it, what was found and said is told."""
+    world = World(every(100), jpeg=JPEG)
+    world.explainer._painter._encode = None  # type: ignore[union-attr]
+    world.run(5000)
+    assert (world.told[0].how, world.told[0].where, world.told[0].image) == ("generated", "right", None)
+    assert world.outcomes == {"generated": 1, "image_unavailable": 1}
+    assert "without a heat map: TypeError" in caplog.text
+
+
+def test_where_nothing_was_found_there_is_no_picture() -> None:
+    """A score that hangs on no place leaves nothing to show: sensors alone, a site that does not look, a fault of the whole picture."""
+    blind = World(every(100), jpeg=JPEG, grid=0)
+    whole = World(every(100), jpeg=JPEG)
+    whole.explainer._engine.run = lambda *_: np.array([0.9], np.float32)  # type: ignore[method-assign]
+    for world in (blind, whole):
+        world.explainer.raised("dent", "d1", 0)
+        world.run(5000)
+        assert len(world.told) == 2
+        assert (world.shown, world.outcomes["image"]) == ([], 0)
+        assert all(told.image is None for told in world.told)
+
+
+def test_what_the_sentence_names_is_a_point_of_the_whole_picture() -> None:
+    """Where the graph sees the left half only, its right is the picture's middle; picture and sentence agree."""
+    world = World(every(100), jpeg=JPEG)
+    prepares = world.explainer._preprocessors["cam"]
+    prepares.shown = lambda encoded: (0.0, 0.0, 0.5 * bool(encoded), 1.0)  # type: ignore[method-assign]
+    world.run(5000)
+    ((told, _),) = world.shown
+    assert (told.where, told.spot) == ("middle", Spot(x=0.417, y=0.5))

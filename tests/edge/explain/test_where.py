@@ -62,3 +62,21 @@ def test_a_cover_hides_its_place_and_nothing_else() -> None:
     assert hidden[0, 4:10, 66:76].std() < 2.0
     assert np.array_equal(hidden[0, 30:, :], tensor[0, 30:, :])
     assert np.array_equal(hidden[0, :, :40], tensor[0, :, :40])
+
+
+def test_through_a_window_the_point_is_one_of_the_picture() -> None:
+    """Where the graph sees the middle of a wide picture only, its upper left corner is not the picture's."""
+    scores = np.full((4, 4), 0.9)
+    scores[0, 0] = 0.2
+    assert where.find(0.9, scores) == where.Place("upper left", 0.125, 0.125)
+    assert where.find(0.9, scores, where.Window(0.3, 0.0, 0.4, 1.0)) == where.Place("top", 0.35, 0.125)
+
+
+def test_heat_is_what_the_score_loses() -> None:
+    """1 where it loses most, 0 where no more than in most places."""
+    scores = np.full((4, 4), 0.9)
+    scores[1, 2], scores[1, 3] = 0.1, 0.5
+    warmth = where.heat(0.9, scores)
+    assert warmth is not None
+    assert (warmth.max(), warmth[1, 2], warmth[0, 0]) == (1.0, 1.0, 0.0)
+    assert 0.4 < warmth[1, 3] < 0.6
