@@ -45,6 +45,14 @@ integrations: $(VENV)/.dev $(NPM)/.installed ## Node-RED, FUXA in a browser and 
 	@sh deploy/system-packages.sh mosquitto chromium
 	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
 
+crosscheck: $(VENV)/.dev build/optimum-venv/.installed ## our SigLIP graph against optimum's export of the same checkpoint, in an environment of its own
+	$(BIN)/python -m benchmarks.optimum_crosscheck --checkpoint examples/checkpoint/siglip-line-tiny --python build/optimum-venv/bin/python
+
+build/optimum-venv/.installed:
+	$(PYTHON) -m venv build/optimum-venv
+	build/optimum-venv/bin/python -m pip install -q optimum==2.1.0 optimum-onnx==0.1.0 transformers==4.57.6 onnxruntime pillow sentencepiece protobuf $(TORCH)
+	@touch $@
+
 locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/daemon.txt

@@ -144,7 +144,6 @@ def main() -> None:
     report.write(
         "alarm_cost",
         title="What journal and encodings add to the path of a frame",
-        command=f"python -m benchmarks.alarm_cost --blocks {options.blocks} --seconds {options.seconds:g}",
         rows=rows,
         notes=[
             (

@@ -187,7 +187,6 @@ def main() -> None:
         report.write(
             "broker_kill",
             title="No transition is lost",
-            command="python -m benchmarks.broker_kill",
             rows=rows,
             notes=[
                 (

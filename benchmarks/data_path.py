@@ -127,7 +127,6 @@ def main() -> None:
     report.write(
         "data_path",
         title="JPEG to tensor against the Hugging Face SigLIP processor",
-        command="python -m benchmarks.data_path",
         rows=rows,
         notes=[
             f"Pictures: {origin}, resized to the frame size, JPEG quality {JPEG_QUALITY}, 4:2:0.",

@@ -330,9 +330,6 @@ def main() -> None:
     report.write(
         "explain" + ("_threads" if options.threads else "") + ("_image" if options.image else ""),
         title="What explanations cost the frames",
-        command="python -m benchmarks.explain"
-        + (" --threads" if options.threads else "")
-        + (" --image" if options.image else ""),
         rows=[row(camera, how, block) for (camera, how), block in blocks.items()],
         notes=[
             f"The demo's bundle, a decode graph of 26 M random weights beside it; an alarm every {2 * FRAMES_A_STATE} frames; {TOKENS} tokens a sentence.",

@@ -124,7 +124,6 @@ def main() -> None:
     report.write(
         "fault_count",
         title="32 faults over 1 fault, 720p JPEG to flags handed over",
-        command="python -m benchmarks.fault_count",
         rows=rows,
         notes=[
             f"{options.frames} frames an arm, alternating in one run; {origin}; random-weight ViT graphs, float32, one thread.",

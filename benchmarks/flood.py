@@ -196,7 +196,6 @@ def write(phases: Sequence[Phase], options: argparse.Namespace, origin: str, fra
     report.write(
         "flood",
         title="Flood: 250 frames and 2,000 sensor messages a second into a 25 fps camera's daemon",
-        command=f"python -m benchmarks.flood --seconds {options.seconds:g} --pairs {options.pairs} --graph {options.graph}",
         rows=rows,
         notes=[
             f"720p JPEG ({origin}, {np.mean([len(frame) for frame in frames]) / 1000:.0f} kB), graph of the {options.graph} class, stock Mosquitto, everything on one machine.",

@@ -44,7 +44,6 @@ def main() -> None:
     report.write(
         "footprint",
         title="What the daemon takes",
-        command="python -m benchmarks.footprint",
         rows=rows,
         notes=[
             *notes,

@@ -40,7 +40,6 @@ def main() -> None:
     report.write(
         "frame_path",
         title="Frame received -> flag handed over, over bare session.run of the same graph",
-        command="python -m benchmarks.frame_path",
         rows=rows,
         notes=[
             f"720p JPEG ({origin}, {np.mean([len(frame) for frame in frames]) / 1000:.0f} kB), {options.frames} pairs a graph, taken in turn, one at a time.",

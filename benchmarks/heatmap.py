@@ -146,7 +146,6 @@ def main() -> None:
     report.write(
         "heatmap",
         title="What the picture beside an explanation costs",
-        command="python -m benchmarks.heatmap",
         rows=rows,
         notes=[
             (

@@ -159,7 +159,6 @@ def main() -> None:
     report.write(
         "jitter",
         title="Latency beside busy processes, 720p JPEG received to flags handed over",
-        command="python -m benchmarks.jitter",
         rows=rows,
         notes=[
             f"{origin}; random-weight ViT graphs, float32, one thread, no spinning; {FAULTS} faults, a flag for every frame.",

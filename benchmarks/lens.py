@@ -232,7 +232,6 @@ def main() -> None:
     report.write(
         "lens",
         title="Good frames called bad",
-        command="python -m benchmarks.lens",
         rows=rows,
         notes=[
             f"Real frames together: {real_bad} of {real} called bad ({real_bad / real * 10_000:.1f} per 10,000).",
@@ -244,7 +243,6 @@ def main() -> None:
     report.write(
         "lens_detection",
         title="Spoiled frames noticed",
-        command="python -m benchmarks.lens",
         rows=[{"spoiled": what} | {str(row["frames"]).partition(" (")[0]: row[what] for row in found} for what in ("freeze", *SPOILS)],
         notes=[
             f"{trials} trials each: share noticed within {SPOILED_FRAMES} frames, median of the frames that it took, and as what.",

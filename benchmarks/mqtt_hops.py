@@ -213,7 +213,6 @@ def main() -> None:
     report.write(
         "mqtt_hops",
         title="Two MQTT hops through stock Mosquitto, 60 KB frames at 25 fps",
-        command=" ".join(["python -m benchmarks.mqtt_hops", *sys.argv[1:]]),
         rows=rows,
         notes=[
             f"Bar: two hops p95 under {BAR_P95_MS:g} ms and no 40 ms step: {verdict} ({ours_p95_ms:.2f} ms).",

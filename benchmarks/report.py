@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +22,23 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return float(np.percentile(values, percent, method="inverted_cdf"))
 
 
-def write(name: str, *, title: str, command: str, rows: Sequence[Mapping[str, object]], notes: Sequence[str]) -> Path:
+def command() -> str:
+    """What is running now, as it was called; a path of this machine alone is left out."""
+    spec = sys.modules["__main__"].__spec__
+    module = (spec.name if spec else "?").removesuffix(".__main__")
+    return shlex.join(
+        ["python", "-m", module, *("PATH" if Path(word).is_absolute() else word for word in sys.argv[1:])]
+    )
+
+
+def write(name: str, *, title: str, rows: Sequence[Mapping[str, object]], notes: Sequence[str]) -> Path:
     """Write ``results/<name>.json`` and ``.md`` and print the table; each row maps column names (with units) to values."""
     RESULTS.mkdir(exist_ok=True)
     facts = machine_facts()
     load = os.getloadavg()[0]
     context = {
         "title": title,
-        "command": command,
+        "command": command(),
         "machine": f"{facts.name}, {facts.memory_mib} MiB",
         "load_average_after": round(load, 2),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -39,7 +50,7 @@ def write(name: str, *, title: str, command: str, rows: Sequence[Mapping[str, ob
     lines = [
         f"# {title}",
         "",
-        f"`{command}` on {context['machine']}, {context['when']}, load average {context['load_average_after']} at the end.",
+        f"`{context['command']}` on {context['machine']}, {context['when']}, load average {context['load_average_after']} at the end.",
         "",
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),

@@ -70,7 +70,6 @@ def main() -> None:
     report.write(
         "soak",
         title="Soak: bottle-detection.mp4 as a camera, looped",
-        command=f"python -m benchmarks.soak --frames {options.frames} --speedup {options.speedup:g} --graph {options.graph}",
         rows=[row],
         notes=[
             f"{len(frames)} frames of 640x360 (intel_sample_clips, CC BY 4.0, Intel Corporation), about {np.mean([len(frame) for frame in frames]) / 1000:.0f} kB JPEG each.",

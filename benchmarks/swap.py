@@ -33,7 +33,6 @@ def main() -> None:
     report.write(
         "swap",
         title="Bundles exchanged under 25 frames a second",
-        command=f"python -m benchmarks.swap --swaps {options.swaps} --graphs {' '.join(options.graphs)}",
         rows=rows,
         notes=[
             "Frames of 1280x720; budget 40 ms from receipt to flag. Without: the same frames for 20 s before the first swap.",

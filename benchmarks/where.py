@@ -139,7 +139,6 @@ def main() -> None:
     report.write(
         "where",
         title="Where a fault is, said by an explanation",
-        command="python -m benchmarks.where",
         rows=rows,
         notes=[
             f"{len(material)} flagged faults (rust, oil, foreign objects ...) on freshly drawn scenes of the simulator; the demo's bundle.",

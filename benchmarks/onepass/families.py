@@ -50,7 +50,6 @@ def main(_: argparse.Namespace) -> None:
     report.write(
         NAME,
         title="One pass against the checkpoint asked question by question",
-        command="python -m benchmarks.onepass families",
         rows=rows,
         notes=[
             "Tiny random checkpoints with each family's structure, float32, ONNX Runtime only; transformers is the reference, one forward pass a question.",

@@ -54,7 +54,6 @@ def main(arguments: argparse.Namespace) -> None:
     report.write(
         "onepass_peers",
         title="One pass against generation, SmolVLM-256M's shape, 512 px",
-        command=f"python -m benchmarks.onepass peers --rounds {arguments.rounds} --folder FOLDER --llama PYTHON",
         rows=rows,
         notes=[
             timing.load_note(before) + " Medians with quartiles, ms; ratios are taken round by round.",

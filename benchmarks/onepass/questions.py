@@ -54,7 +54,6 @@ def main(arguments: argparse.Namespace) -> None:
     report.write(
         "onepass_questions",
         title="One pass, SmolVLM-256M's shape, 512 px, int8: what questions cost",
-        command=f"python -m benchmarks.onepass questions --rounds {arguments.rounds} --folder FOLDER",
         rows=rows,
         notes=[
             "Bars: 32 worded questions at most 1.6 times one, 32 one-token questions at most 1.05 times one.",

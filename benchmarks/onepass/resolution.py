@@ -30,7 +30,6 @@ def main(arguments: argparse.Namespace) -> None:
     report.write(
         "onepass_resolution",
         title="One pass, SmolVLM-256M's shape, int8, 8 worded questions: tower resolution",
-        command=f"python -m benchmarks.onepass resolution --rounds {arguments.rounds} --folder FOLDER",
         rows=rows,
         notes=[
             timing.load_note(before),

@@ -38,7 +38,6 @@ def main(arguments: argparse.Namespace) -> None:
     report.write(
         "onepass_schemes",
         title="One pass, SmolVLM-256M's shape, 512 px, 8 worded questions: int8 and 4 bits",
-        command=f"python -m benchmarks.onepass schemes --rounds {arguments.rounds} --folder FOLDER",
         rows=rows,
         notes=[
             timing.load_note(before),

@@ -105,7 +105,6 @@ def write(kept: dict[str, dict[str, Any]]) -> None:
     path = report.write(
         NAME,
         title="One pass: streamed exports of real sizes, planned / measured",
-        command="python -m benchmarks.onepass sizes SIZE ... --folder FOLDER",
         rows=rows,
         notes=[
             "Random float16 weights of the true configuration, the tower's own resolution (Qwen3.5: 448 px), 8 questions, dynamic int8.",

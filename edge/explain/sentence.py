@@ -28,7 +28,7 @@ class Facts:
         rank, of: its place among the faults that the camera looks for, by how far each stands above its limit; 1 is the highest.
         ahead: title of the fault that stands higher still.
         rules: verdicts of the fault's sensor rules, by id.
-        false_alarms: share of the site's own good pictures that the bundle flags, as measured at export.
+        false_alarms: share that the bundle flagged of the good pictures that its export kept for testing.
     """
 
     title: str
@@ -59,7 +59,7 @@ def template(facts: Facts, where: str | None) -> str:
     said += [f"sensor rule {name} {_RULES[verdict]}" for name, verdict in facts.rules]
     if facts.false_alarms is not None and facts.score is not None:
         share = f"{100 * facts.false_alarms:.2g} % of" if facts.false_alarms > 0 else "none of"
-        said.append(f"{share} this site's good pictures were flagged at export")
+        said.append(f"{share} the good pictures kept for testing were flagged at export")
     return f"{facts.title}{place}" + (f": {'; '.join(said)}" if said else "") + f" ({MADE})"
 
 

@@ -20,7 +20,7 @@ def test_everything_that_is_known_is_said() -> None:
     assert template(CRACK, "upper left") == (
         "Crack on camera cam1, upper left of the picture: score 0.93, well above its limit 0.80; highest of 7 faults; "
         "up from 0.12 a second before; sensor rule shaking agrees; sensor rule hot has no data; "
-        "1.2 % of this site's good pictures were flagged at export (machine-made)"
+        "1.2 % of the good pictures kept for testing were flagged at export (machine-made)"
     )
 
 

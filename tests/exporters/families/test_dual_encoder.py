@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.errors import ConfigError, ExportError
 from exporters import load
 from exporters.families.base import Model, Question
+from exporters.families.dual_encoder import DualEncoderModel
 from exporters.images import synthetic_frames
 from tests.exporters.checkpoints import SIDE
 
@@ -49,6 +50,21 @@ def test_one_product_equals_asking_phrasing_by_phrasing(model: Model) -> None:
     assert np.abs(reference - found).max() < 1e-4
     assert np.abs(reference[:, 0] - reference[:, 1]).max() > 1e-2, "the check could not see swapped faults"
     assert np.ptp(reference, axis=0).min() > 1e-2, "the check could not see a constant graph"
+
+
+def test_the_words_are_read_as_in_training(model: Model) -> None:
+    """One forward pass of the whole public model gives the same contrast: SigLIP's text tower sees the padding, whatever mask its tokenizer offers."""
+    assert isinstance(model, DualEncoderModel)
+    words = [*ASKED[0].words, *ASKED[0].normal_words]
+    length = model.model.config.text_config.max_position_embeddings
+    padding = "max_length" if model.family.pad_to_max else True
+    tokens = model.tokenizer(words, padding=padding, max_length=length, truncation=True, return_tensors="pt")
+    assert not tokens["attention_mask"].all(), "nothing is padded, so the test could not see a mask"
+    given = {"input_ids": tokens["input_ids"]} if model.family.pad_to_max else tokens
+    with torch.inference_mode():
+        logits = model.model(**given, **model._vision_inputs(model.normalise(FRAMES))).logits_per_image.numpy()
+    found = _run(model.graph(ASKED[:1], None), FRAMES)[:, 0]
+    assert np.abs(found - (logits[:, :2].mean(axis=1) - logits[:, 2:].mean(axis=1))).max() < 1e-4
 
 
 def test_normalisation_equals_the_processors(model: Model, tmp_path: Path) -> None:
