@@ -148,8 +148,10 @@ def make_plan(
         memory = streamed.peak_bytes / MIB + total * frame_bytes * 5 / MIB
         seconds += streamed.cpu_seconds * len(schemes)
     if recipe.head.kind == "fitted":
-        seconds += total * per_frame + total * recipe.head.epochs * 2e-3
-        seconds += total * recipe.head.grain * recipe.head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
+        seconds += total * per_frame
+        fitted = total * recipe.head.epochs * 2e-3
+        fitted += total * recipe.head.grain * recipe.head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
+        seconds += fitted * recipe.head.folds
     return Plan(
         steps=_steps(
             recipe,
@@ -232,6 +234,8 @@ def _steps(
         or "none: synthetic frames, nothing will be armed"
     )
     head = "text embeddings become constants" if recipe.head.kind == "words" else "a head is fitted on frozen features"
+    if recipe.head.folds > 1:
+        head = f"a head of {recipe.head.folds} members is fitted on frozen features, each without one fold"
     if generative:
         short = recipe.generative.questions == "one-token"
         head = "each becomes one token fitted on the images" if short else "each a branch over the shared prefix"
