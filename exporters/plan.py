@@ -20,7 +20,7 @@ INT4_BYTES = 0.625  # of a weight: half a byte, and a float32 scale for every 32
 INT4_SLOWDOWN = 1.8  # against int8, over a prompt of some tens of tokens
 ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
 SCORED_PASSES = 1.0  # of every scheme over every image
-GRAIN_SECONDS = 1.5e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
+GRAIN_SECONDS = 2e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
 
 
 class Need(Protocol):
@@ -149,9 +149,9 @@ def make_plan(
         seconds += streamed.cpu_seconds * len(schemes)
     if recipe.head.kind == "fitted":
         seconds += total * per_frame
-        fitted = total * recipe.head.epochs * 2e-3
-        fitted += total * recipe.head.grain * recipe.head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
-        seconds += fitted * recipe.head.folds
+        head, fitted = recipe.head, total * recipe.fitted_share * recipe.head.folds
+        seconds += fitted * head.epochs * 4e-3
+        seconds += fitted * head.grain * head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
     return Plan(
         steps=_steps(
             recipe,

@@ -234,6 +234,12 @@ class Recipe(Section):
         """
         return (self.head.kind == "fitted" and self.head.folds == 1) or self.generative.questions == "one-token"
 
+    @property
+    def fitted_share(self) -> float:
+        """Share of the images that one head is fitted on, or one member of a head in folds."""
+        folds = self.head.folds
+        return self.images.fit_share if folds == 1 else (1.0 - self.images.test_share) * (folds - 1) / folds
+
     def normal_words_of(self, fault: FaultRecipe) -> tuple[str, ...]:
         """The phrasings of the normal state that a fault is contrasted with."""
         return fault.normal_words or self.normal_words

@@ -41,7 +41,7 @@ def test_more_images_take_longer_and_more_memory(site: Path, siglip: Path) -> No
 
 
 def test_folds_take_their_time(site: Path, siglip: Path) -> None:
-    """Four members take four times as long to fit as one, and the steps say that they are fitted."""
+    """Four members on three quarters of fit and calibrate each take 4.2 times as long as one head on the fit half; the steps name them."""
     one, four = (
         _plan(
             job_for(site, siglip.name, f'head = {{ kind = "fitted", grain = 1, folds = {count} }}'), VIT_B, normal=200
@@ -49,7 +49,7 @@ def test_folds_take_their_time(site: Path, siglip: Path) -> None:
         for count in (1, 4)
     )
     base = _plan(job_for(site, siglip.name, 'head = { kind = "fitted", epochs = 1 }'), VIT_B, normal=200)
-    assert four.seconds - base.seconds == pytest.approx(4 * (one.seconds - base.seconds), rel=0.1)
+    assert four.seconds - base.seconds == pytest.approx(4.2 * (one.seconds - base.seconds), rel=0.05)
     assert any("4 members" in step for step in four.steps)
 
 
