@@ -80,8 +80,8 @@ def fit(pictures: Pictures, rule: Head, *, half: bool, say: Callable[[str], None
 def _share_units(councils: Sequence[head.Council], pictures: Pictures) -> None:
     """All councils measure in one unit, taken from normal pictures that each never saw.
 
-    Units of their own, from a fold of few groups each, would fit those groups: thresholds came out too low (a tenth of free pictures flagged
-    at a bound of a twentieth).
+    Units of their own, from a fold of few groups each, would fit those groups: thresholds came out too low (up to a tenth of free pictures
+    flagged at a bound of a twentieth).
     """
     found = []
     for fold, council in enumerate(councils):
