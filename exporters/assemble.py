@@ -30,11 +30,15 @@ PNG_MAGIC = b"\x89PNG"
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The measured side: the chosen graph, its scores [N, K] on every image, its proof."""
+    """The measured side: the chosen graph, its scores [N, K] on every image, its proof.
+
+    ``unseen`` are the scores that calibrate: those of a head in folds come from the member that never saw the image.
+    """
 
     graph: Path
     execution: Execution
     scores: NDArray[np.float32]
+    unseen: NDArray[np.float32]
     candidates: tuple[Candidate, ...]
     latency: tuple[Latency, ...]
     peak_rss_mib: float
@@ -67,7 +71,7 @@ def assemble(
     Raises:
         ExportError: too late for its own board, or the folder cannot be written as a bundle.
     """
-    limits = calibrate.site_limits(job.recipe, album, verified.scores, verified.noise)
+    limits = calibrate.site_limits(job.recipe, album, verified.unseen, verified.noise)
     faults = _faults(job, limits)
     lacking = mismatches(job.board, machine_facts())
     if verified.execution.provider != job.board.providers[0]:
@@ -78,12 +82,13 @@ def assemble(
     findings = report.Findings(
         title=f"{job.recipe.name} version {number} for {job.board.title}",
         album=album,
-        scores=verified.scores,
+        scores=verified.unseen,
         faults=faults,
         target=target,
         proof=proof,
         notes=(
             *notes,
+            *_fold_notes(job, album),
             *_arming_notes(faults, limits),
             *(f"Not proven on the target board: {reason}." for reason in lacking),
             *_golden_notes(proof, faults),
@@ -192,6 +197,20 @@ def _arming_notes(faults: Sequence[FaultSpec], limits: Sequence[calibrate.Limit]
         f"{fault.id} is not armed: {limit.reason}"
         for fault, limit in zip(faults, limits, strict=True)
         if limit.reason is not None
+    ]
+
+
+def _fold_notes(job: Job, album: Album) -> list[str]:
+    """What serves for what where the head is in folds: its parts ``fit`` and ``calibrate`` do both."""
+    if not album.folds:
+        return []
+    chosen = calibrate.calibrating(job.recipe, album)
+    groups = len(set(calibrate.groups_of(album, chosen)))
+    return [
+        (
+            f"The head has {job.recipe.head.folds} members, each fitted without one fold of the groups; a score is of their mean. Thresholds come "
+            f"from {int(chosen.sum())} normal images of {groups} groups, each scored by the member that never saw its group, as images.csv has it."
+        )
     ]
 
 

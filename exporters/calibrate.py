@@ -132,6 +132,7 @@ def limit_for(
     groups: Sequence[str],
     by_group: bool,
     images_sha256: str,
+    folds: int = 1,
 ) -> Limit:
     """Threshold, release and evidence of one fault.
 
@@ -145,6 +146,7 @@ def limit_for(
         groups: the group of each calibrating image.
         by_group: whether the bound counts groups instead of images.
         images_sha256: over all images.
+        folds: members of the head, of which each image was scored by the one that never saw it; 1: it has no members.
     """
     if len(calibrate_normal) == 0:
         threshold = TEXT_THRESHOLD if wanted is None else wanted
@@ -162,7 +164,7 @@ def limit_for(
     if wanted is not None and found is not None and wanted < found:
         reason = f"the recipe's threshold {wanted:g} breaks the false-alarm bound {bound:g}: {found:.3f} would hold it."
     evidence = Calibration(
-        method=_method(count, by_group=by_group) if wanted is None else "set by the recipe",
+        method=_method(count, by_group=by_group, folds=folds) if wanted is None else "set by the recipe",
         normal_images=len(calibrate_normal),
         fault_images=len(test_fault),
         false_alarm_bound=bound,
@@ -174,14 +176,29 @@ def limit_for(
     return Limit(threshold, release_below(threshold, noise), evidence, reason)
 
 
-def _method(groups: int, *, by_group: bool) -> str:
-    return f"conformal quantile {'over groups ' if by_group else ''}of normal images, {groups} groups"
+def _method(groups: int, *, by_group: bool, folds: int) -> str:
+    judged = f", each scored by the one of {folds} members that never saw its group" if folds > 1 else ""
+    return f"conformal quantile {'over groups ' if by_group else ''}of normal images, {groups} groups{judged}"
 
 
 def calibrating(recipe: Recipe, album: Album) -> NDArray[np.bool_]:
     """Normal images that set scale and threshold, bool [N]: with words nothing is fitted, so those put aside for fitting serve too."""
     parts = album.part("calibrate") if recipe.fits else album.part("calibrate", "fit")
     return np.logical_and(parts, album.normal)
+
+
+def unseen(said: NDArray[np.float32], members: NDArray[np.float32], folds: Sequence[int]) -> NDArray[np.float32]:
+    """What each picture gets from who never saw it: of its fold's member where it has one, of the whole head elsewhere; [N, K].
+
+    Args:
+        said: by the whole head [N, K].
+        members: by each member [N, F, K].
+        folds: of each picture, -1 for those that no member was fitted on.
+    """
+    found, fold = said.copy(), np.asarray(folds)
+    rows = np.flatnonzero(fold >= 0)
+    found[rows] = members[rows, fold[rows]]
+    return found
 
 
 def groups_of(album: Album, chosen: NDArray[np.bool_]) -> list[str]:
@@ -210,6 +227,7 @@ def site_limits(
             wanted=fault.threshold,
             groups=groups,
             by_group=recipe.tolerance.by_group,
+            folds=recipe.head.folds,
             images_sha256=album.sha256,
         )
         for k, fault in enumerate(recipe.faults)

@@ -20,9 +20,12 @@ from exporters import fuse
 OPSET = 18  # the exporter's own; quantized graphs of this opset load everywhere, opset 21 with s8 activations does not
 INPUT = "frame"
 OUTPUT = "scores"
+MEMBERS = "members"  # what each member of a head in folds says, beside the scores
 
 
-def export(module: nn.Module, height: int, width: int, target: Path, *, fused: bool = False) -> Path:
+def export(
+    module: nn.Module, height: int, width: int, target: Path, *, in_folds: bool = False, fused: bool = False
+) -> Path:
     """Trace ``uint8 [1, height, width, 3] -> float32 [1, K]`` to ``target``; no dynamic shape, no metadata of this machine.
 
     Args:
@@ -30,13 +33,14 @@ def export(module: nn.Module, height: int, width: int, target: Path, *, fused: b
         height: of the frame, px.
         width: of the frame, px.
         target: file to write.
+        in_folds: whether the module also gives each member's scores.
         fused: write attention as ONNX Runtime's own operator, which its CPU has (`exporters.fuse`); a few other providers lack it.
 
     Raises:
         ExportError: the module does not trace.
     """
     example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8))
-    return trace(module, (example,), [INPUT], [OUTPUT], target, fused=fused)
+    return trace(module, (example,), [INPUT], [OUTPUT, MEMBERS] if in_folds else [OUTPUT], target, fused=fused)
 
 
 def trace(

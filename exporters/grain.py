@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -101,13 +102,21 @@ def _standing_out_locally(pixels: Tensor) -> Tensor:
     return (contrast / usual).clamp(-CONTRAST_MAX, CONTRAST_MAX)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pictures:
     """What one is fitted on: frames uint8 [N, H, W, 3], labels float [N, K], masks uint8 [N, H, W] (255: fault) or None."""
 
     frames: Tensor
     labels: Tensor
     masks: Tensor | None
+
+    @cached_property
+    def donors(self) -> Tensor:
+        """Rows whose fault is small enough to be laid on another part."""
+        if self.masks is None:
+            return torch.zeros(0, dtype=torch.int64)
+        covered = torch.cat([(part > 127).flatten(1).float().mean(1) for part in torch.split(self.masks, 64)])
+        return torch.nonzero((covered > 0) & (covered < GRAFT_MOST))[:, 0]
 
     def cell_weights(self) -> Tensor:
         """How much more a fault cell weighs than one in order, per fault [K]: the root of its rarity."""
@@ -202,12 +211,10 @@ def _grafted(pictures: Pictures, rows: Tensor) -> tuple[Tensor, Tensor, Tensor |
     if pictures.masks is None:
         return frames, labels, None
     masks = pictures.masks[rows].clone()
-    covered = (pictures.masks > 127).flatten(1).float().mean(1)
-    donors = torch.nonzero((covered > 0) & (covered < GRAFT_MOST))[:, 0]
     frames, labels = frames.clone(), labels.clone()
     normal = torch.nonzero(~labels.any(1) & (torch.rand(len(rows)) < GRAFTED))[:, 0]
-    for row in normal if len(donors) else ():
-        donor = donors[torch.randint(len(donors), ())]
+    for row in normal if len(pictures.donors) else ():
+        donor = pictures.donors[torch.randint(len(pictures.donors), ())]
         axes = [axis for axis in (0, 1) if torch.rand(()) < 0.5]
         mask = pictures.masks[donor].flip(axes)
         grafted = _graft(frames[row].float(), pictures.frames[donor].flip(axes).float(), mask)

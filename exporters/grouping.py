@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from edge.errors import ConfigError
 from exporters.recipe import Grouping
 
 Part = Literal["fit", "calibrate", "test"]
+Share = TypeVar("Share", bound=str)
 HASH_SIDE = 16  # a difference hash of 16 x 16 = 256 bits
 
 
@@ -44,7 +45,7 @@ def group_names(names: Sequence[str], frames: NDArray[np.uint8], rule: Grouping)
     return [names[_root(parents, index)] for index in range(len(names))]
 
 
-def split(groups: Sequence[str], classes: Sequence[Sequence[str]], shares: Mapping[Part, float]) -> list[Part]:
+def split(groups: Sequence[str], classes: Sequence[Sequence[str]], shares: Mapping[Share, float]) -> list[Share]:
     """The part of each image; no group straddles two, and each class is shared out as evenly as whole groups allow.
 
     Classes are served rarest first; a class's groups, ordered by the hash of their name (so the split is stable and blind to
@@ -53,13 +54,13 @@ def split(groups: Sequence[str], classes: Sequence[Sequence[str]], shares: Mappi
     Args:
         groups: N group names.
         classes: N collections of class names (an image may show several faults).
-        shares: target share of each part; they sum to 1.
+        shares: target share of each part; they sum to 1. What has no class goes to the first.
     """
     members: dict[str, list[str]] = {}  # class -> group of each of its images
     for group, labels in zip(groups, classes, strict=True):
         for label in labels:
             members.setdefault(label, []).append(group)
-    placed: dict[str, Part] = {}
+    placed: dict[str, Share] = {}
     for label in sorted(members, key=lambda name: (len(members[name]), name)):
         sizes = {group: members[label].count(group) for group in set(members[label])}
         lacking = {part: share * len(members[label]) for part, share in shares.items() if share > 0}
@@ -70,7 +71,13 @@ def split(groups: Sequence[str], classes: Sequence[Sequence[str]], shares: Mappi
             part = max(lacking, key=lambda name: lacking[name])
             placed[group] = part
             lacking[part] -= sizes[group]
-    return [placed.get(group, "fit") for group in groups]
+    first = next(iter(shares))
+    return [placed.get(group, first) for group in groups]
+
+
+def folds(groups: Sequence[str], classes: Sequence[Sequence[str]], count: int) -> list[int]:
+    """The fold 0..count - 1 of each image: equal shares by the rule of `split`."""
+    return [int(name) for name in split(groups, classes, {str(fold): 1 / count for fold in range(count)})]
 
 
 def difference_hashes(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -133,6 +133,20 @@ class Council(nn.Module):
         patch_head, *grains = self.members
         return torch.stack([patch_head(pooled, *seen), *(member(seen[-1]) for member in grains)])
 
+    def judge(self, view: Sequence[Tensor], frames: NDArray[np.uint8]) -> Tensor:
+        """What each member says of many pictures: unflipped features as for `fit`, frames [n, H, W, 3] -> [members, n, K]."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(frames), BATCH):
+                seen = [part[start : start + BATCH].float() for part in view[: 1 + len(self.depths)]]
+                parts.append(self.said(*seen, torch.from_numpy(frames[start : start + BATCH])))
+        return torch.cat(parts, dim=1)
+
+    def set_units(self, said: Tensor) -> None:
+        """Take the spread of what each member says of normal pictures [members, n, K] as its unit."""
+        self.mean.copy_(said.mean(dim=1))
+        self.inverse_std.copy_(1.0 / (said.std(dim=1) + 1e-4))
+
     def forward(self, pooled: Tensor, *seen: Tensor) -> Tensor:
         """See the class."""
         said = (self.said(pooled, *seen) - self.mean[:, None]) * self.inverse_std[:, None]
@@ -170,17 +184,7 @@ def fit(
     ]
     council = Council(patch_head, grains, rule.patch_share)
     normal = np.flatnonzero(~labels.any(axis=1))
-    batches = [normal[start : start + BATCH] for start in range(0, len(normal), BATCH)]
-    with torch.inference_mode():
-        parts = [
-            council.said(
-                *(part[rows].float() for part in views[0][: 1 + len(rule.layers)]), torch.from_numpy(frames[rows])
-            )
-            for rows in batches
-        ]
-    said = torch.cat(parts, dim=1)
-    council.mean.copy_(said.mean(dim=1))
-    council.inverse_std.copy_(1.0 / (said.std(dim=1) + 1e-4))
+    council.set_units(council.judge([part[normal] for part in views[0]], frames[normal]))
     return council.eval().requires_grad_(requires_grad=False)
 
 

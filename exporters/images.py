@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.bundle import InputSpec
 from edge.errors import ExportError, RejectedInput
 from edge.preprocess import Preprocessor, encode_jpeg
-from exporters.grouping import Part, group_names, split
+from exporters.grouping import Part, folds, group_names, split
 from exporters.recipe import DATA_ROOT_VARIABLE, Recipe, expand, find_images
 
 NORMAL = "normal"  # class name of images without a fault, in splits and tables
@@ -26,7 +26,8 @@ class Album:
     """N pictures in one order: files, what they show, which part they serve, and their tensors.
 
     ``labels`` is bool [N, K] in the order of the recipe's faults (all False: normal); ``frames`` uint8 [N, H, W, 3];
-    ``masks`` uint8 [N, H, W] (255 is fault) or None. ``synthetic`` albums hold no site images.
+    ``masks`` uint8 [N, H, W] (255 is fault) or None. ``folds`` names the member of a head in folds that never sees the picture, -1 where
+    all members judge (part ``test``); empty without folds. ``synthetic`` albums hold no site images.
     """
 
     encoded: tuple[bytes, ...]
@@ -36,6 +37,7 @@ class Album:
     parts: tuple[Part, ...]
     frames: NDArray[np.uint8]
     masks: NDArray[np.uint8] | None
+    folds: tuple[int, ...] = ()
     synthetic: bool = False
 
     @property
@@ -73,7 +75,8 @@ def load_album(recipe: Recipe, base: Path, spec: InputSpec) -> Album:
     ids = [fault.id for fault in recipe.faults]
     classes = [[ids[k] for k in np.flatnonzero(row)] or [NORMAL] for row in labels]
     fit, test = recipe.images.fit_share, recipe.images.test_share
-    parts = split(groups, classes, {"fit": fit, "calibrate": 1.0 - fit - test, "test": test})
+    shares: dict[Part, float] = {"fit": fit, "calibrate": 1.0 - fit - test, "test": test}
+    parts = split(groups, classes, shares)
     if recipe.head.kind == "fitted":
         parts = without_idle(parts, groups, labels)
     return Album(
@@ -84,6 +87,7 @@ def load_album(recipe: Recipe, base: Path, spec: InputSpec) -> Album:
         parts=tuple(parts),
         frames=frames,
         masks=_masks(recipe.images.mask_suffix, files, stage),
+        folds=_folds(parts, groups, classes, recipe.head.folds) if recipe.head.folds > 1 else (),
     )
 
 
@@ -94,6 +98,21 @@ def without_idle(parts: Sequence[Part], groups: Sequence[str], labels: NDArray[n
         "fit" if part == "calibrate" and group not in useful else part
         for part, group in zip(parts, groups, strict=True)
     ]
+
+
+def _folds(
+    parts: Sequence[Part], groups: Sequence[str], classes: Sequence[Sequence[str]], count: int
+) -> tuple[int, ...]:
+    """The fold of each picture, -1 in part ``test``. Raises ExportError if a fold would have no normal picture to calibrate with."""
+    used = [index for index, part in enumerate(parts) if part != "test"]
+    found = folds([groups[index] for index in used], [classes[index] for index in used], count)
+    calibrating = {fold for index, fold in zip(used, found, strict=True) if classes[index] == [NORMAL]}
+    if len(calibrating) < count:
+        raise ExportError(
+            f"head.folds = {count}: only {len(calibrating)} of the folds have a normal picture; lower it or add groups of normal pictures."
+        )
+    placed = dict(zip(used, found, strict=True))
+    return tuple(placed.get(index, -1) for index in range(len(parts)))
 
 
 def count_images(recipe: Recipe, base: Path) -> Mapping[str, int]:

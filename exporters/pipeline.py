@@ -79,6 +79,7 @@ class Compiled:
     questions: tuple[Question, ...]
     head: nn.Module | None
     reference: NDArray[np.float32]  # evidence [N, K]
+    unseen: NDArray[np.float32]  # the same by members that never saw the picture, where the head is in folds
     scale: Scale
     module: nn.Module
     model: Model
@@ -123,34 +124,43 @@ def compile_faults(job: Job, model: Model, album: Album, step: Progress) -> Comp
             for start in range(0, len(album.frames), REFERENCE_BATCH)
         ]
     )
+    unseen = evidence
+    if album.folds:
+        members, evidence = evidence, evidence.mean(axis=1)
+        unseen = calibrate.unseen(evidence, members, album.folds)
     chosen = calibrate.calibrating(job.recipe, album)
     scale = plain_scale(len(asked))
     if chosen.any():
         bound = job.recipe.tolerance.false_alarm_bound
         groups = calibrate.groups_of(album, chosen) if job.recipe.tolerance.by_group else None
-        pairs = [calibrate.fit_scale(evidence[chosen, k], bound, groups) for k in range(len(asked))]
+        pairs = [calibrate.fit_scale(unseen[chosen, k], bound, groups) for k in range(len(asked))]
         scale = Scale(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs], np.float32))
-    return Compiled(asked, head, evidence, scale, specialise(model.graph(asked, head), scale), model)
+    module = specialise(model.graph(asked, head), scale, in_folds=bool(album.folds))
+    return Compiled(asked, head, evidence, unseen, scale, module, model)
 
 
 def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, step: Progress) -> Verified:
     """Export, quantize, compare with the checkpoint, time in turns, choose."""
     wanted = compiled.scale.scores(compiled.reference)
-    wanted_limits = calibrate.thresholds(job.recipe, album, wanted)
+    wanted_unseen = compiled.scale.scores(compiled.unseen)
+    wanted_limits = calibrate.thresholds(job.recipe, album, wanted_unseen)
     graphs = _graphs(job, compiled, album, folder, step)
     provider = _provider(job)
     share = job.recipe.tolerance.flips_share
-    scores, parities = {}, {}
+    scores, unseen, parities = {}, {}, {}
     for scheme, graph in graphs.items():
         step("verify", f"{scheme} on {len(album.frames)} images")
         execution = Execution(
             graph=str(graph.relative_to(folder)), provider=provider, intra_op_threads=1, scheme=scheme
         )
         scores[scheme] = measure.score_frames(folder, execution, job.input, "scores", album.frames)
-        limits = calibrate.thresholds(job.recipe, album, scores[scheme])
+        unseen[scheme] = _unseen(job, album, folder, execution, scores[scheme])
+        limits = calibrate.thresholds(job.recipe, album, unseen[scheme])
         parities[scheme] = verify.compare(wanted, scores[scheme], wanted_limits, limits, share)
         if scheme == "float32":
-            verify.check_exact(parities[scheme], [q.id for q in compiled.questions], wanted, scores[scheme])
+            ids = [q.id for q in compiled.questions]
+            verify.check_exact(ids, wanted, scores[scheme])
+            verify.check_exact(ids, wanted_unseen, unseen[scheme])
     executions = _executions(job, {scheme: graph.relative_to(folder) for scheme, graph in graphs.items()}, provider)
     step("measure", f"{len(executions)} candidates in turns")
     picture = folder / "picture"
@@ -174,11 +184,25 @@ def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, 
         graph=folder / chosen.graph,
         execution=chosen,
         scores=scores[chosen.scheme],
+        unseen=unseen[chosen.scheme],
         candidates=tuple(candidates),
         latency=(*alone.infer, *alone.frame),
         peak_rss_mib=alone.peak_rss_mib,
         noise=_noise(job, album, folder, chosen, scores[chosen.scheme]),
     )
+
+
+def _unseen(
+    job: Job, album: Album, folder: Path, execution: Execution, scores: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Scores [N, K] to calibrate with: of a head in folds each picture's by the member, in this very graph, that never saw it."""
+    if not album.folds:
+        return scores
+    said = np.zeros((len(scores), job.recipe.head.folds, scores.shape[1]), np.float32)
+    used = album.part("fit", "calibrate")
+    found = measure.score_frames(folder, execution, job.input, "members", album.frames[used])
+    said[used] = found.reshape(-1, *said.shape[1:])
+    return calibrate.unseen(scores, said, album.folds)
 
 
 def _one_token(job: Job, model: Model, album: Album, step: Progress) -> tuple[Model, tuple[str, ...]]:
@@ -230,21 +254,24 @@ def _speech(job: Job, model: Model, album: Album, step: Progress, *, scheme: str
 
 
 def _fit_head(job: Job, model: Model, album: Album, step: Progress) -> nn.Module:
-    from exporters import head  # noqa: PLC0415 - imports torch
+    from exporters import crossfit, head  # noqa: PLC0415 - imports torch
 
-    fit = album.part("fit")
+    rule = job.recipe.head
+    fit = album.part("fit", "calibrate") if album.folds else album.part("fit")
     step("head", f"features of {int(fit.sum())} images")
-    depths = job.recipe.head.layers or (0.0,)  # at least one grid, to know where the patches are
+    depths = rule.layers or (0.0,)  # at least one grid, to know where the patches are
     views = [model.features(head.flipped(album.frames[fit], axes), depths) for axes in head.FLIPS]
-    return head.fit(
-        views,
-        album.frames[fit],
-        album.labels[fit],
-        None if album.masks is None else album.masks[fit],
-        job.recipe.head,
-        half="amx_bf16" in machine_facts().cpu_flags,
-        say=lambda what: step("head", what),
-    )
+    frames, labels = album.frames[fit], album.labels[fit]
+    masks = None if album.masks is None else album.masks[fit]
+    half = "amx_bf16" in machine_facts().cpu_flags
+
+    def say(what: str) -> None:
+        step("head", what)
+
+    if album.folds:
+        pictures = crossfit.Pictures(views, frames, labels, masks, np.array(album.folds)[fit])
+        return crossfit.fit(pictures, rule, half=half, say=say)
+    return head.fit(views, frames, labels, masks, rule, half=half, say=say)
 
 
 def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Progress) -> dict[str, Path]:
@@ -260,7 +287,12 @@ def _graphs(job: Job, compiled: Compiled, album: Album, folder: Path, step: Prog
         return graphs
     step("export", "torch to ONNX")
     plain = export.export(
-        compiled.module, job.input.height, job.input.width, folder / "float32.onnx", fused=_fused(job)
+        compiled.module,
+        job.input.height,
+        job.input.width,
+        folder / "float32.onnx",
+        in_folds=bool(album.folds),
+        fused=_fused(job),
     )
     graphs["float32"] = plain
     pool = (
@@ -346,7 +378,8 @@ def _processor_note(job: Job, model: Model, compiled: Compiled, album: Album, fo
         picture.write_bytes(album.encoded[index])
         found.append(model.process(picture))
     pixels = np.concatenate(found)
-    theirs = compiled.scale.scores(model.reference(pixels, compiled.questions, compiled.head))
+    evidence = model.reference(pixels, compiled.questions, compiled.head)
+    theirs = compiled.scale.scores(evidence.mean(axis=1) if album.folds else evidence)
     ours = compiled.scale.scores(compiled.reference[some])
     difference = np.abs(theirs - ours)
     levels = np.abs(pixels - model.normalise(album.frames[some])).mean() * float(np.mean(job.pixels.std)) * 255

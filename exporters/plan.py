@@ -20,7 +20,7 @@ INT4_BYTES = 0.625  # of a weight: half a byte, and a float32 scale for every 32
 INT4_SLOWDOWN = 1.8  # against int8, over a prompt of some tens of tokens
 ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
 SCORED_PASSES = 1.0  # of every scheme over every image
-GRAIN_SECONDS = 1.5e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
+GRAIN_SECONDS = 2e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
 
 
 class Need(Protocol):
@@ -148,8 +148,10 @@ def make_plan(
         memory = streamed.peak_bytes / MIB + total * frame_bytes * 5 / MIB
         seconds += streamed.cpu_seconds * len(schemes)
     if recipe.head.kind == "fitted":
-        seconds += total * per_frame + total * recipe.head.epochs * 2e-3
-        seconds += total * recipe.head.grain * recipe.head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
+        seconds += total * per_frame
+        head, fitted = recipe.head, total * recipe.fitted_share * recipe.head.folds
+        seconds += fitted * head.epochs * 4e-3
+        seconds += fitted * head.grain * head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
     return Plan(
         steps=_steps(
             recipe,
@@ -232,6 +234,8 @@ def _steps(
         or "none: synthetic frames, nothing will be armed"
     )
     head = "text embeddings become constants" if recipe.head.kind == "words" else "a head is fitted on frozen features"
+    if recipe.head.folds > 1:
+        head = f"a head of {recipe.head.folds} members is fitted on frozen features, each without one fold"
     if generative:
         short = recipe.generative.questions == "one-token"
         head = "each becomes one token fitted on the images" if short else "each a branch over the shared prefix"

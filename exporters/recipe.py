@@ -95,6 +95,12 @@ class Head(Section):
         description="depths of the tower whose features the fitted head sees; 0: patch embedding, 1: last layer; none: texture alone",
     )
     epochs: int = Field(default=40, ge=1, description="passes over the fit images, number; a small set gets more")
+    folds: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="members of the head, each fitted without one of so many shares of the groups, which it then calibrates; 1: one head, which part calibrate calibrates",
+    )
     hidden: int = Field(default=96, ge=4, le=1024, description="width of the fitted head, units")
     grain: int = Field(
         default=0,
@@ -111,6 +117,12 @@ class Head(Section):
         description="frame's size over the checkpoint's, times; the checkpoint sees the mean of the pixels, the networks all of them",
     )  # fmt: skip
     seed: int = Field(default=0, description="seed of the fit")
+
+    @model_validator(mode="after")
+    def _folds(self) -> Head:
+        if self.folds > 1 and self.kind != "fitted":
+            raise ValueError("folds are for kind = 'fitted': words have nothing to fit")
+        return self
 
 
 class Generative(Section):
@@ -216,8 +228,17 @@ class Recipe(Section):
 
     @property
     def fits(self) -> bool:
-        """Whether something is fitted on the site's images, so that those must not calibrate as well."""
-        return self.head.kind == "fitted" or self.generative.questions == "one-token"
+        """Whether something is fitted on the site's images, so that those must not calibrate as well.
+
+        Of a head in folds each image has a member that never saw it.
+        """
+        return (self.head.kind == "fitted" and self.head.folds == 1) or self.generative.questions == "one-token"
+
+    @property
+    def fitted_share(self) -> float:
+        """Share of the images that one head is fitted on, or one member of a head in folds."""
+        folds = self.head.folds
+        return self.images.fit_share if folds == 1 else (1.0 - self.images.test_share) * (folds - 1) / folds
 
     def normal_words_of(self, fault: FaultRecipe) -> tuple[str, ...]:
         """The phrasings of the normal state that a fault is contrasted with."""

@@ -19,7 +19,10 @@ BINS = 40
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a report tells: ``scores`` [N, K] of the chosen graph, and what the manifest has no field for."""
+    """All that a report tells: ``scores`` [N, K] of the chosen graph, and what the manifest has no field for.
+
+    Of a head in folds, pictures that members were fitted on have the scores of the member that never saw them.
+    """
 
     title: str
     album: Album
@@ -76,16 +79,17 @@ def markdown(found: Findings) -> bytes:
 
 
 def image_table(found: Findings) -> bytes:
-    """images.csv: every picture with its hash-free name, group, part, faults shown and scores."""
+    """images.csv: every picture with its hash-free name, group, part, fold (of a head in folds), faults shown and scores."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     ids = [fault.id for fault in found.faults]
-    writer.writerow(["picture", "group", "part", "faults", *ids])
+    writer.writerow(["picture", "group", "part", "fold", "faults", *ids])
     album = found.album
-    rows = zip(album.names, album.groups, album.parts, album.labels, found.scores, strict=True)
-    for name, group, part, labels, scores in rows:
+    folds = ["" if fold < 0 else str(fold) for fold in album.folds] or [""] * len(album.names)
+    rows = zip(album.names, album.groups, album.parts, folds, album.labels, found.scores, strict=True)
+    for name, group, part, fold, labels, scores in rows:
         shown = " ".join(ids[k] for k in np.flatnonzero(labels))
-        writer.writerow([name, group, part, shown, *(f"{score:.4f}" for score in scores)])
+        writer.writerow([name, group, part, fold, shown, *(f"{score:.4f}" for score in scores)])
     return stream.getvalue().encode()
 
 

@@ -37,9 +37,23 @@ class FrameToScores(nn.Module):
         return torch.sigmoid(self.evidence(frame) * self.gain + self.bias)
 
 
-def specialise(evidence: nn.Module, scale: Scale) -> nn.Module:
+class FrameToMembers(FrameToScores):
+    """The same for a head in folds, whose evidence is [1, F, K]: scores [1, K] of the members' mean, and each member's own [1, F * K].
+
+    The members' are what thresholds are made of: a picture that a head was fitted on must be judged by one that never saw it.
+    """
+
+    def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override] # one more output
+        """See the class."""
+        evidence = self.evidence(frame)
+        scores = torch.sigmoid(evidence.mean(dim=1) * self.gain + self.bias)
+        return scores, torch.sigmoid(evidence * self.gain + self.bias).flatten(1)
+
+
+def specialise(evidence: nn.Module, scale: Scale, *, in_folds: bool = False) -> nn.Module:
     """The module to export."""
-    return FrameToScores(evidence, scale).eval().requires_grad_(requires_grad=False)
+    kind = FrameToMembers if in_folds else FrameToScores
+    return kind(evidence, scale).eval().requires_grad_(requires_grad=False)
 
 
 def plain_scale(faults: int) -> Scale:

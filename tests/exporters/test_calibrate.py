@@ -38,6 +38,25 @@ def test_bound_holds_for_a_new_group() -> None:
     assert np.mean(shares[False]) > 0.055
 
 
+def test_each_picture_is_scored_by_the_member_that_never_saw_it() -> None:
+    """Of its own fold's member where it has a fold, of the whole head where it has none."""
+    members = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    found = calibrate.unseen(members.mean(axis=1), members, [1, -1, 0])
+    assert found.tolist() == [[2, 3], [5, 6], [8, 9]]
+
+
+def test_thresholds_of_one_members_scores_hold_for_the_mean() -> None:
+    """Members that share the part's own score and add an error each: the mean of them reaches the limit no oftener than the bound."""
+    random = np.random.default_rng(0)
+    shares = []
+    for _ in range(300):
+        members = random.normal(0, 1, (59, 1)) + random.normal(0, 0.7, (59, 5))
+        limit = calibrate.conformal_limit(members[np.arange(59), np.arange(59) % 5].astype(np.float32), 0.05)
+        fresh = random.normal(0, 1, (400, 1)) + random.normal(0, 0.7, (400, 5))
+        shares.append(float((fresh.mean(axis=1) > limit).mean()))
+    assert 0.01 < np.mean(shares) < 0.05
+
+
 def test_one_picture_a_group_is_the_plain_rule() -> None:
     """Both rules give the same threshold then, and too few groups give none however many pictures there are."""
     scores = np.random.default_rng(0).random(73).astype(np.float32)

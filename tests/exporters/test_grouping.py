@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from exporters.grouping import difference_hashes, group_names, split
+from exporters.grouping import difference_hashes, folds, group_names, split
 from exporters.images import synthetic_frames
 from exporters.recipe import Grouping
 
@@ -63,3 +63,15 @@ def test_split_keeps_groups_whole_and_classes_even() -> None:
         assert {"fit", "calibrate", "test"} == set(mine)
         assert abs(mine.count("test") / len(mine) - 0.3) < 0.11
     assert parts == split(groups, classes, {"fit": 0.5, "calibrate": 0.2, "test": 0.3})
+
+
+def test_folds_keep_groups_whole_and_show_every_class_in_each() -> None:
+    """Five folds of like size; the rare class is in all of them."""
+    groups = [f"g{index // 4}" for index in range(400)]
+    classes = [["rare"] if index // 4 % 10 == 0 else ["normal"] for index in range(400)]
+    found = folds(groups, classes, 5)
+    assert len(set(zip(groups, found, strict=True))) == 100
+    for label in ("rare", "normal"):
+        mine = [fold for fold, kinds in zip(found, classes, strict=True) if label in kinds]
+        assert set(mine) == set(range(5))
+        assert max(mine.count(fold) for fold in range(5)) < 0.26 * len(mine)

@@ -89,3 +89,17 @@ def test_what_cannot_calibrate_is_fitted_on() -> None:
     groups = ["a", "b", "b", "c", "d"]
     parts = without_idle(["calibrate", "calibrate", "calibrate", "test", "fit"], groups, labels)
     assert parts == ["fit", "calibrate", "calibrate", "test", "fit"]
+
+
+def test_more_folds_than_normal_groups_are_refused(site: Path, siglip: Path) -> None:
+    """A fold without a normal picture could not calibrate its member."""
+    job = job_for(site, siglip.name, 'head = { kind = "fitted", folds = 5 }')
+    few = job.recipe.model_copy(
+        update={
+            "images": job.recipe.images.model_copy(
+                update={"normal": ("normal/normal_0_*.jpg", "normal/normal_1_*.jpg")}
+            )
+        }
+    )
+    with pytest.raises(ExportError, match=r"head\.folds = 5: only"):
+        load_album(few, job.base, job.input)

@@ -40,6 +40,19 @@ def test_more_images_take_longer_and_more_memory(site: Path, siglip: Path) -> No
     assert many.peak_memory_mib > few.peak_memory_mib
 
 
+def test_folds_take_their_time(site: Path, siglip: Path) -> None:
+    """Four members on three quarters of fit and calibrate each take 4.2 times as long as one head on the fit half; the steps name them."""
+    one, four = (
+        _plan(
+            job_for(site, siglip.name, f'head = {{ kind = "fitted", grain = 1, folds = {count} }}'), VIT_B, normal=200
+        )
+        for count in (1, 4)
+    )
+    base = _plan(job_for(site, siglip.name, 'head = { kind = "fitted", epochs = 1 }'), VIT_B, normal=200)
+    assert four.seconds - base.seconds == pytest.approx(4.2 * (one.seconds - base.seconds), rel=0.05)
+    assert any("4 members" in step for step in four.steps)
+
+
 def test_what_cannot_work_is_said_first(site: Path, siglip: Path) -> None:
     """Too slow for the budget, too large for the board, and no images: each is a warning of its own."""
     job = job_for(site, siglip.name)

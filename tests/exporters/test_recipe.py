@@ -30,6 +30,7 @@ def _write(folder: Path, text: str) -> Path:
         (GOOD.replace('words = ["a crack"]', "words = []"), "faults.0.words"),
         (GOOD + GOOD[GOOD.index("[[faults]]") :], "fault ids repeat"),
         ('head = { kind = "fitted" }\n' + GOOD, "needs images.normal"),
+        ("head = { folds = 4 }\n" + GOOD, "folds are for kind"),
         ("images = { fit_share = 0.7, test_share = 0.3 }\n" + GOOD, "leave images for calibration"),
         ('images = { grouping = { pattern = "(" } }\n' + GOOD, "not a regular expression"),
         (GOOD.replace('name = "x"', 'name = "Not An Id"'), "name"),
