@@ -48,9 +48,11 @@ class DualEncoder:
         width, height = self._size(checkpoint)
         crop = bool(rule.get("do_center_crop"))
         size = rule.get("size") or {}
-        if crop and size.get("shortest_edge", height) not in {height, width}:
+        # Older processors write the short edge alone.
+        short = size if isinstance(size, int) else size.get("shortest_edge", height)
+        if crop and short not in {height, width}:
             raise ExportError(
-                f"{checkpoint.folder}: it scales to {size['shortest_edge']} px and cuts {width} x {height}; the daemon "
+                f"{checkpoint.folder}: it scales to {short} px and cuts {width} x {height}; the daemon "
                 "scales the short side to the cut. Set size.shortest_edge to the crop size."
             )
         return PixelSpec(width=width, height=height, resize="centre_crop" if crop else "stretch", mean=mean, std=std)
