@@ -23,6 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgeError as error:
         print(f"edge-export: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"edge-export: {place}{error.strerror or error}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("edge-export: stopped; nothing was written.", file=sys.stderr)
         return 130

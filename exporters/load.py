@@ -7,15 +7,22 @@ import os
 from pathlib import Path
 
 from edge.bundle import file_sha256
-from exporters.families.base import Checkpoint, Family, Model, find_family, read_checkpoint
+from exporters.families.base import INDEX, Checkpoint, Family, Model, find_family, read_checkpoint, weight_files
 from exporters.families.registry import FAMILIES
 
-_HASHED = (
-    ".safetensors",
-    ".json",
-    ".model",
-    ".txt",
-)  # weights, configuration, tokenizer; not the model card or pictures
+_HASHED = (  # beside the weights: what their loaders read, and nothing that only describes the checkpoint
+    INDEX,
+    "config.json",
+    "*_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tekken.json",
+    "*.model",
+    "vocab.*",
+    "merges.txt",
+    "chat_template.*",
+)
 
 
 def inspect(folder: Path) -> tuple[Checkpoint, Family]:
@@ -31,8 +38,9 @@ def load(checkpoint: Checkpoint, family: Family) -> Model:
 
 
 def checkpoint_sha256(folder: Path) -> str:
-    """Over names and hashes of the weight, configuration and tokenizer files."""
+    """Over names and hashes of the weight, configuration, tokenizer and processor files. Raises ConfigError."""
+    files = {*weight_files(folder), *(file for pattern in _HASHED for file in folder.glob(pattern) if file.is_file())}
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.suffix in _HASHED):
+    for file in sorted(files):
         digest.update(f"{file.name} {file_sha256(file)}\n".encode())
     return digest.hexdigest()

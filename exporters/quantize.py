@@ -85,6 +85,11 @@ def quantize(
                 )
             else:
                 raise ExportError(f"unknown quantization scheme {scheme!r}.")
+        except AssertionError as error:  # the quantizer's word for a range without an end
+            raise ExportError(
+                f"{scheme} quantization failed: a weight or a tensor between the layers holds NaN or infinity ({error}). "
+                "Does the checkpoint answer sensibly in float32?"
+            ) from error
         except (ValueError, RuntimeError, OSError) as error:
             raise ExportError(f"{scheme} quantization failed: {str(error).strip()[:500]}") from error
         finally:

@@ -11,8 +11,9 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,8 +24,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge.errors import ExportError
+from edge.errors import EdgeError, ExportError
+from exporters.families.base import loading, weight_files
+from exporters.families.whole import refuse_missing, refuse_shape, refuse_unsound
 from exporters.fuse import CONTRIB, OPSET, fuse
+from exporters.naming import match
 from exporters.settle import Scheme, lazy, settle
 
 if TYPE_CHECKING:
@@ -46,56 +50,45 @@ class Written:
 
 
 class Weights:
-    """The tensors of a checkpoint's safetensors files, read one at a time and found by the names that the model's modules use."""
+    """The tensors of a checkpoint's safetensors files, read one at a time; each is looked at for values that are no numbers while it passes."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._files: dict[str, Path] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            with _open(file) as opened:
-                self._files.update(dict.fromkeys(opened.keys(), file))
-        if not self._files:
-            raise ExportError(f"{folder} has no .safetensors file.")
-
-    def find(self, parameter: str) -> str:
-        """The tensor that holds a module's parameter; published names may carry other prefixes than the modules have.
-
-        Raises:
-            ExportError: none fits, or several do equally well.
-        """
-        if parameter in self._files:
-            return parameter
-        wanted = parameter.split(".")
-
-        def likeness(name: str) -> tuple[int, int]:
-            parts = name.split(".")
-            tail = 0
-            while tail < min(len(parts), len(wanted)) and parts[-1 - tail] == wanted[-1 - tail]:
-                tail += 1
-            return tail, len(set(parts) & set(wanted))
-
-        ranked = sorted(((likeness(name), name) for name in self._files), reverse=True)
-        if ranked[0][0][0] < 2 or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
-            raise ExportError(
-                f"no tensor of the checkpoint is clearly {parameter!r}: nearest are {[name for _, name in ranked[:2]]}."
-            )
-        return ranked[0][1]
+        for file in weight_files(folder):
+            with self._open(file) as opened:
+                for name in opened.keys():  # noqa: SIM118 - safetensors' own handle, no mapping
+                    self._files[name] = file
+                    self.shapes[name] = tuple(opened.get_slice(name).get_shape())
 
     def read(self, name: str) -> NDArray[np.float32]:
-        """A whole tensor as float32."""
-        with _open(self._files[name]) as opened:
-            return cast("NDArray[np.float32]", opened.get_tensor(name).float().numpy())
+        """A whole tensor as float32. Raises ExportError."""
+        with self._open(self._files[name]) as opened:
+            return cast("NDArray[np.float32]", self._sound(name, opened.get_tensor(name)).numpy())
 
     def rows(self, name: str, wanted: Sequence[int]) -> Tensor:
-        """[len(wanted), D] rows of a table as float32, without reading the rest."""
-        with _open(self._files[name]) as opened:
+        """[len(wanted), D] rows of a table as float32, without reading the rest. Raises ExportError."""
+        with self._open(self._files[name]) as opened:
             table = opened.get_slice(name)
-            return torch.cat([table[row : row + 1] for row in wanted]).float()
+            return self._sound(name, torch.cat([table[row : row + 1] for row in wanted]))
 
     def slice(self, name: str, start: int, end: int) -> Tensor:
-        """[end - start, D] neighbouring rows of a table as float32."""
-        with _open(self._files[name]) as opened:
-            rows: Tensor = opened.get_slice(name)[start:end].float()
-            return rows
+        """[end - start, D] neighbouring rows of a table as float32. Raises ExportError."""
+        with self._open(self._files[name]) as opened:
+            return self._sound(name, opened.get_slice(name)[start:end])
+
+    def _sound(self, name: str, value: Tensor) -> Tensor:
+        value = value.float()
+        refuse_unsound(self.folder, name, value.numpy())
+        return value
+
+    @contextlib.contextmanager
+    def _open(self, file: Path) -> Iterator[Any]:
+        from safetensors import safe_open  # noqa: PLC0415 - kept beside its use
+
+        with loading(self.folder, file.name), safe_open(file, framework="pt") as opened:
+            yield opened
 
 
 def stream(
@@ -122,7 +115,7 @@ def stream(
         soft: [K, D] one-token questions, if they were fitted.
 
     Raises:
-        ExportError: the model does not trace, or its parameters are not in the checkpoint.
+        ExportError: the model does not trace, or its parameters are not in the checkpoint, or are no numbers.
     """
     weights = Weights(checkpoint.folder)
     skeleton, names = hollow(checkpoint.folder, weights)
@@ -145,19 +138,34 @@ def stream(
             continue
         shape = tuple(parameter.shape)
         value = graph.graph.initializers[name]
-        value.const_value = lazy(name, weights_of(weights, names[id(parameter)], shape), ir.DataType.FLOAT, shape)
+        value.const_value = lazy(name, partial(weights.read, names[id(parameter)]), ir.DataType.FLOAT, shape)
         if parameter.numel() > SMALL:
             large[name] = "dynamic-int8" if scheme == "decoder-int4" and id(parameter) in tower else scheme
     quantized = sum(settle(graph.graph, graph.graph.initializers[name], one) for name, one in large.items())
     if scheme == "decoder-int4":
         graph.opset_imports[CONTRIB] = 1
-    # Only now, with true values behind every name, may constants be folded; the folder leaves what is large alone.
-    onnxscript.optimizer.optimize(graph)
-    fuse(graph)
     data = target.with_name(target.name + ".data")
     data.unlink(missing_ok=True)
-    ir.save(graph, target, external_data=data.name, size_threshold_bytes=1024)
+    with _writing():
+        # Only now, with true values behind every name, may constants be folded; the folder leaves what is large alone.
+        onnxscript.optimizer.optimize(graph)
+        fuse(graph)
+        ir.save(graph, target, external_data=data.name, size_threshold_bytes=1024)
     return Written(target, target.stat().st_size + data.stat().st_size, len(large), quantized)
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Tensors are read inside the optimiser and the writer, which wrap what we raise there: it is raised as it was."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, EdgeError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from None
+        raise ExportError(f"the graph cannot be written: {str(error).strip()[:500]}") from error
 
 
 def hollow(folder: Path, weights: Weights) -> tuple[Any, dict[int, str]]:
@@ -165,26 +173,37 @@ def hollow(folder: Path, weights: Weights) -> tuple[Any, dict[int, str]]:
 
     Returns:
         the model, and for the id of each parameter the name of its tensor.
+
+    Raises:
+        ExportError: the checkpoint lacks tensors, or its configuration does not describe them.
     """
     import transformers  # noqa: PLC0415 - heavy
     from accelerate import init_empty_weights  # noqa: PLC0415 - heavy
 
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    with init_empty_weights(include_buffers=False):
+    with loading(folder, "model"), init_empty_weights(include_buffers=False):
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         model = transformers.AutoModelForImageTextToText.from_config(
             config, attn_implementation="eager", dtype=torch.float32
         )
+    if getattr(config, "quantization_config", None) is not None:
+        raise ExportError(
+            f"{folder} is quantized already, and its scales would be lost: take the unquantized checkpoint."
+        )
     model.tie_weights()
+    called: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        called.setdefault(id(parameter), []).append(name)
+    sources, missing = match(list(called.values()), list(weights.shapes))
+    refuse_missing(folder, missing)
     names: dict[int, str] = {}
     made: dict[int, nn.Parameter] = {}
-    for module_name, module in model.named_modules():
+    for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             if id(parameter) not in made:
-                source = weights.find(f"{module_name}.{name}")
-                if parameter.numel() <= SMALL:
-                    value = torch.from_numpy(weights.read(source)).reshape(parameter.shape)
-                else:
-                    value = torch.zeros(1).expand(parameter.shape)
+                source = sources[called[id(parameter)][0]]
+                refuse_shape(folder, source, weights.shapes[source], tuple(parameter.shape))
+                small = parameter.numel() <= SMALL
+                value = torch.from_numpy(weights.read(source)) if small else torch.zeros(1).expand(parameter.shape)
                 made[id(parameter)] = nn.Parameter(value, requires_grad=False)
                 names[id(made[id(parameter)])] = source
             setattr(module, name, made[id(parameter)])
@@ -222,21 +241,3 @@ def trace(module: nn.Module, example: Tensor, *, input_name: str, output_name: s
         node.metadata_props.clear()
         node.doc_string = None
     return model
-
-
-def weights_of(weights: Weights, source: str, shape: tuple[int, ...]) -> Callable[[], NDArray[np.float32]]:
-    """A reader of one tensor that checks its shape when it is called."""
-
-    def read() -> NDArray[np.float32]:
-        value = weights.read(source)
-        if value.shape != shape:
-            raise ExportError(f"tensor {source!r} has shape {value.shape}, the model needs {shape}.")
-        return value
-
-    return read
-
-
-def _open(file: Path) -> Any:  # noqa: ANN401 - safetensors' own handle
-    from safetensors import safe_open  # noqa: PLC0415 - kept beside its use
-
-    return safe_open(file, framework="pt")

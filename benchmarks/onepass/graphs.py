@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks.onepass import shapes
 from exporters.families.base import Checkpoint, read_checkpoint
+from exporters.families.whole import load_whole
 from exporters.fuse import OPSET, fuse
 from exporters.onepass import layout as lay
-from exporters.onepass.generative import Form, Generative, load_whole
+from exporters.onepass.generative import Form, Generative
 from exporters.onepass.graph import OnePass, Pixels
 from exporters.onepass.prompts import Prompts
 from exporters.quantize import quantize

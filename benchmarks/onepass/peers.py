@@ -24,7 +24,7 @@ from benchmarks import report
 from benchmarks.onepass import graphs, timing
 from benchmarks.onepass.timing import Samples
 from exporters.families.base import read_checkpoint
-from exporters.onepass.generative import load_whole
+from exporters.families.whole import load_whole
 
 ANSWER_TOKENS = 8
 WHOLE_QUESTIONS = 2  # timed with transformers; every question costs the same there, so the rest is multiplied

@@ -6,15 +6,16 @@ Dual encoders and generative models differ behind this seam only; the later stag
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from edge.errors import ConfigError, ExportError
+from edge.errors import ConfigError, EdgeError, ExportError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file, as its format says
+WEIGHTS = "model.safetensors"  # as transformers names a checkpoint's weights; in pieces, its index names the files
+INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,22 @@ class Checkpoint:
     def parameters(self) -> int:
         """Number of parameters of the whole checkpoint."""
         return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def number(self, *path: str) -> int:
+        """A positive whole number of config.json, by the keys that lead to it.
+
+        Raises:
+            ConfigError: it is not there, or not such a number.
+        """
+        value: Any = self.config
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(
+                f"{self.folder / 'config.json'}: {'.'.join(path)} must be a positive whole number, not {value!r}; "
+                "take the published config.json, or write the value there."
+            )
+        return value
 
 
 class Model(Protocol):
@@ -134,19 +153,61 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         ConfigError: a file is missing or not what its name says.
     """
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ConfigError(f"{folder} has no .safetensors file; convert the checkpoint (pickled weights are not read).")
+    files = weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
-    for file in weights:
+    for file in files:
         shapes |= _tensor_shapes(file)
     return Checkpoint(
         folder=folder,
         config=_read_json(folder / "config.json"),
         preprocessor=_read_preprocessor(folder),
         shapes=shapes,
-        weight_bytes=sum(file.stat().st_size for file in weights),
+        weight_bytes=sum(file.stat().st_size for file in files),
     )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a checkpoint's weights: those that transformers reads, for a folder may hold the same weights in another layout too.
+
+    Raises:
+        ConfigError: there is none, or one that the index names is missing.
+    """
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).is_file():
+        found = sorted(folder.glob("*.safetensors"))
+        if not found:
+            raise ConfigError(
+                f"{folder} has no .safetensors file; convert the checkpoint (pickled weights are not read)."
+            )
+        return found
+    places = _read_json(folder / INDEX).get("weight_map")
+    names = set(places.values()) if isinstance(places, dict) else set()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{folder / INDEX} has no weight_map that names files; get the checkpoint again.")
+    missing = sorted(name for name in names if not (folder / name).is_file())
+    if missing:
+        raise ConfigError(f"{folder} lacks {', '.join(missing)}, which {INDEX} names; get the checkpoint again.")
+    return sorted(folder / name for name in names)
+
+
+@contextlib.contextmanager
+def loading(folder: Path, what: str) -> Iterator[None]:
+    """Whatever a library raises while it reads a part of a checkpoint is an ExportError of one line; our own errors pass.
+
+    Args:
+        folder: the checkpoint.
+        what: the part that is read, as the message calls it.
+    """
+    try:
+        yield
+    except EdgeError:
+        raise
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"{folder}: the {what} does not load ({said[:300]}); compare the folder's files with the published checkpoint."
+        ) from error
 
 
 def find_family(checkpoint: Checkpoint, families: Sequence[Family]) -> Family:
@@ -188,7 +249,12 @@ def _tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         if size > MAX_HEADER_BYTES:
             raise ConfigError(f"{file} is not a safetensors file.")
         try:
-            header = json.loads(stream.read(size))
-            return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            header = {name: entry for name, entry in json.loads(stream.read(size)).items() if name != "__metadata__"}
+            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
+            end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise ConfigError(f"{file} has a damaged safetensors header: {error}") from error
+    missing = len(start) + size + end - file.stat().st_size
+    if missing > 0:
+        raise ConfigError(f"{file} ends {missing} bytes too early; get it again.")
+    return shapes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.errors import ExportError
 from exporters.families.base import Checkpoint, Geometry, Model, PixelSpec, Question
+from exporters.families.whole import load_whole, read_image_processor, read_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +49,11 @@ class DualEncoder:
         width, height = self._size(checkpoint)
         crop = bool(rule.get("do_center_crop"))
         size = rule.get("size") or {}
-        if crop and size.get("shortest_edge", height) not in {height, width}:
+        # Older processors write the short edge alone.
+        short = size if isinstance(size, int) else size.get("shortest_edge", height)
+        if crop and short not in {height, width}:
             raise ExportError(
-                f"{checkpoint.folder}: it scales to {size['shortest_edge']} px and cuts {width} x {height}; the daemon "
+                f"{checkpoint.folder}: it scales to {short} px and cuts {width} x {height}; the daemon "
                 "scales the short side to the cut. Set size.shortest_edge to the crop size."
             )
         return PixelSpec(width=width, height=height, resize="centre_crop" if crop else "stretch", mean=mean, std=std)
@@ -62,34 +65,21 @@ class DualEncoder:
         spec, patch = self.pixels(checkpoint), self._patch(checkpoint)
         tokens = (spec.width // patch) * (spec.height // patch) + (self.model_type == "clip")
         hidden = vision[_PATCH_WEIGHT][0]
-        layers = 1 + max(int(name.split(".layers.")[1].split(".")[0]) for name in vision if ".layers." in name)
+        layers = len({name.split(".layers.")[1].split(".")[0] for name in vision if ".layers." in name})
         in_layers = sum(math.prod(shape) for name, shape in vision.items() if len(shape) == 2 and ".layers." in name)
         flop = 2.0 * tokens * (in_layers + math.prod(vision[_PATCH_WEIGHT])) + layers * 4.0 * tokens * tokens * hidden
         others = sum(math.prod(shape) for shape in vision.values()) - matmul + faults * hidden
         return Geometry(matmul, others, flop)
 
     def load(self, checkpoint: Checkpoint) -> Model:
-        """Load weights and tokenizer from the folder alone."""
-        import torch  # noqa: PLC0415 - plan must start without torch
-        from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - likewise
-        from transformers.utils import logging  # noqa: PLC0415 - likewise
-
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
-        try:
-            model = AutoModel.from_pretrained(
-                checkpoint.folder, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
-            )
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise ExportError(f"{checkpoint.folder} does not load: {error}") from error
+        """Load weights and tokenizer from the folder alone. Raises ExportError."""
         return DualEncoderModel(
             family=self,
             checkpoint=checkpoint,
             spec=self.pixels(checkpoint),
             patch=self._patch(checkpoint),
-            model=model.eval().requires_grad_(requires_grad=False),
-            tokenizer=tokenizer,
+            model=load_whole(checkpoint.folder, "AutoModel"),
+            tokenizer=read_tokenizer(checkpoint.folder),
         )
 
     def _size(self, checkpoint: Checkpoint) -> tuple[int, int]:
@@ -192,7 +182,6 @@ class DualEncoderModel:
         """Pixel values by the checkpoint's own processor; NaFlex is resized as the daemon does, having no fixed size."""
         import numpy as np  # noqa: PLC0415 - kept beside its use; plan needs none
         from PIL import Image  # noqa: PLC0415 - the reference processor reads pictures with it
-        from transformers import AutoImageProcessor  # noqa: PLC0415 - imports torch
 
         with Image.open(picture) as opened:
             image = opened.convert("RGB")
@@ -200,7 +189,7 @@ class DualEncoderModel:
         if self.family.naflex:
             size = (width, height)
             return self.normalise(np.asarray(image.resize(size, Image.Resampling.BILINEAR))[None])
-        processor = AutoImageProcessor.from_pretrained(self.checkpoint.folder, local_files_only=True)
+        processor = read_image_processor(self.checkpoint.folder)
         cut, whole = {"width": width, "height": height}, {"size": {"width": width, "height": height}}
         larger: dict[str, Any] = (
             {"size": {"shortest_edge": height}, "crop_size": cut} if self.spec.resize == "centre_crop" else whole

@@ -29,11 +29,11 @@ class Gemma3(Generative):
 
     def native_px(self, checkpoint: Checkpoint) -> int:
         """The tower's square."""
-        return int(checkpoint.config["vision_config"]["image_size"])
+        return checkpoint.number("vision_config", "image_size")
 
     def token_px(self, checkpoint: Checkpoint) -> int:
         """The tower's square over the fixed number of image tokens."""
-        return self.native_px(checkpoint) // math.isqrt(int(checkpoint.config["mm_tokens_per_image"]))
+        return self.native_px(checkpoint) // math.isqrt(checkpoint.number("mm_tokens_per_image"))
 
     def image_text(self, rows: int, columns: int) -> str:
         """The processor's layout of one picture."""

@@ -27,7 +27,7 @@ class Mistral3(Generative):
 
     def token_px(self, checkpoint: Checkpoint) -> int:
         """Patch times merge."""
-        return self.patch_px(checkpoint) * int(checkpoint.config["spatial_merge_size"])
+        return self.patch_px(checkpoint) * checkpoint.number("spatial_merge_size")
 
     def image_text(self, rows: int, columns: int) -> str:
         """Rows of image tokens with a break behind each, an end behind the last."""

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ExportError
+from exporters.families.whole import load_whole
 from exporters.onepass import layout as lay
-from exporters.onepass.generative import Form, load_whole
+from exporters.onepass.generative import Form
 from exporters.onepass.prompts import Prompts, compile_prompts, encode, load_tokenizer, render
 
 if TYPE_CHECKING:

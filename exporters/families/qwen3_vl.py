@@ -31,7 +31,7 @@ class Qwen3Vl(Generative):
 
     def token_px(self, checkpoint: Checkpoint) -> int:
         """Patch times merge."""
-        return self.patch_px(checkpoint) * int(checkpoint.config["vision_config"]["spatial_merge_size"])
+        return self.patch_px(checkpoint) * checkpoint.number("vision_config", "spatial_merge_size")
 
     def image_text(self, rows: int, columns: int) -> str:
         """The chat template writes the fence itself."""

@@ -22,11 +22,11 @@ class SmolVlm(Generative):
 
     def native_px(self, checkpoint: Checkpoint) -> int:
         """The tower's square."""
-        return int(checkpoint.config["vision_config"]["image_size"])
+        return checkpoint.number("vision_config", "image_size")
 
     def token_px(self, checkpoint: Checkpoint) -> int:
         """Patch times pixel shuffle."""
-        return self.patch_px(checkpoint) * int(checkpoint.config["scale_factor"])
+        return self.patch_px(checkpoint) * checkpoint.number("scale_factor")
 
     def image_text(self, rows: int, columns: int) -> str:
         """The processor's layout of an unsplit picture."""

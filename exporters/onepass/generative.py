@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ExportError
 from exporters.families.base import Checkpoint, Geometry, PixelSpec, Question
+from exporters.families.whole import load_whole
 from exporters.onepass import layout as lay
 from exporters.onepass.plan import estimate
 from exporters.onepass.prompts import Prompts, compile_prompts
@@ -134,7 +135,7 @@ class Generative(ABC):
 
     def patch_px(self, checkpoint: Checkpoint) -> int:
         """Edge of a patch of the tower, px."""
-        return int(checkpoint.config["vision_config"]["patch_size"])
+        return checkpoint.number("vision_config", "patch_size")
 
     def image_token(self, checkpoint: Checkpoint) -> int:
         """Token whose embedding the image tokens replace."""
@@ -357,28 +358,6 @@ class GenerativeModel:
         with Image.open(picture) as opened:
             image = opened.convert("RGB").resize((spec.width, spec.height), Image.Resampling.BILINEAR)
         return process(self, np.asarray(image))
-
-
-def load_whole(folder: Path, auto: str) -> Any:  # noqa: ANN401 - transformers' untyped model
-    """A checkpoint in float32, attention written out (no fused kernels), ready to be traced.
-
-    Args:
-        folder: where it lies.
-        auto: the transformers class that loads it.
-
-    Raises:
-        ExportError: it does not load.
-    """
-    import torch  # noqa: PLC0415 - plan must start without torch
-    import transformers  # noqa: PLC0415 - likewise
-
-    try:
-        model = getattr(transformers, auto).from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, attn_implementation="eager"
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ExportError(f"{folder} does not load: {error}") from error
-    return model.eval().requires_grad_(requires_grad=False)
 
 
 def phrase(words: str) -> str:

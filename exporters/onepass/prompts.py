@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge.errors import ExportError
+from exporters.families.base import loading
+from exporters.families.whole import read_tokenizer
 
 INSTRUCTION_FIRST = (
     "Answer with yes or no. {question}"  # the instruction stands in the shared prefix and costs one branch nothing
@@ -75,7 +77,8 @@ def compile_prompts(
     """
     tokenizer = load_tokenizer(folder)
     turns = [template.format(question=question) for question in questions]
-    texts = [render(tokenizer, turn, image=bool(image_text)) + family.opening for turn in turns]
+    with loading(folder, "chat template"):
+        texts = [render(tokenizer, turn, image=bool(image_text)) + family.opening for turn in turns]
     if image_text:
         texts = [_with_image(text, family.placeholder, image_text) for text in texts]
     sequences = tuple(tuple(encode(tokenizer, text, special=family.adds_special_tokens)) for text in texts)
@@ -88,16 +91,15 @@ def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - transformers ships no
     """The checkpoint's tokenizer with its chat template, from local files only.
 
     Raises:
-        ExportError: there is no chat template anywhere in the folder.
+        ExportError: it does not load, or there is no chat template anywhere in the folder.
     """
-    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = read_tokenizer(folder)
     if not tokenizer.chat_template and (folder / "chat_template.jinja").exists():
         tokenizer.chat_template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
     for name in ("chat_template.json", "processor_config.json"):  # where older and newer processors keep it
         if not tokenizer.chat_template and (folder / name).exists():
-            tokenizer.chat_template = json.loads((folder / name).read_text(encoding="utf-8")).get("chat_template")
+            with loading(folder, name):
+                tokenizer.chat_template = json.loads((folder / name).read_text(encoding="utf-8")).get("chat_template")
     if not tokenizer.chat_template:
         raise ExportError(
             f"{folder}: no chat template; an instruction-tuned checkpoint is needed, or put a chat_template.jinja there"

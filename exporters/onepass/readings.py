@@ -73,7 +73,7 @@ def find_fields(readings: Sequence[Reading], encode: Callable[[str], Sequence[in
         encode: tokens of the whole prompt around the sentence `written`.
 
     Raises:
-        ExportError: a number changes how many tokens the prompt has, or tokens outside its own place.
+        ExportError: a number changes how many tokens the prompt has, or none of them.
     """
     zeros = [0] * len(readings)
     base = np.asarray(encode(written(readings, zeros)), dtype=np.int64)
@@ -91,6 +91,11 @@ def find_fields(readings: Sequence[Reading], encode: Callable[[str], Sequence[in
             rows.append(row)
         table = np.stack(rows)
         changing = np.flatnonzero((table != base).any(axis=0))
+        if not len(changing):
+            raise ExportError(
+                f"the tokenizer writes every number of {reading.name!r} alike: it has no digits. Take the tokenizer files that "
+                "belong to the checkpoint."
+            )
         place = tuple(range(int(changing.min()), int(changing.max()) + 1))
         places.append(place)
         tokens.append(table[:, place[0] : place[-1] + 1])

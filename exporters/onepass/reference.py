@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from exporters.families.whole import read_image_processor
 from exporters.onepass import layout as lay
 from exporters.onepass.prompts import Prompts
 
@@ -169,6 +170,4 @@ def _picture(frame: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - a PIL image
 
 @lru_cache(maxsize=2)
 def _processor(folder: Path) -> Any:  # noqa: ANN401 - transformers ships no types
-    from transformers import AutoImageProcessor  # noqa: PLC0415 - heavy
-
-    return AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    return read_image_processor(folder)

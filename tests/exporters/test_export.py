@@ -74,6 +74,25 @@ def test_quantized_graphs_run_and_stay_near(graph: Path, tmp_path: Path, scheme:
     assert target.stat().st_size < graph.stat().st_size
 
 
+def test_a_weight_that_is_no_number_has_no_scale(graph: Path, tmp_path: Path) -> None:
+    """The quantizer's bare assertion becomes a sentence."""
+    model = onnx.load(graph)
+    weight = next(item for item in model.graph.initializer if len(item.dims) == 2 and min(item.dims) > 32)
+    poisoned = onnx.numpy_helper.to_array(weight).copy()
+    poisoned[0, 0] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(poisoned, weight.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    with pytest.raises(ExportError, match="holds NaN or infinity"):
+        quantize(
+            "dynamic-int8",
+            tmp_path / "nan.onnx",
+            tmp_path / "q.onnx",
+            frames=FRAMES,
+            input_name=INPUT,
+            reduce_range=True,
+        )
+
+
 def test_the_head_stays_float(graph: Path) -> None:
     """The product with the words' constants is never rounded."""
     model = onnx.load(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,14 @@ def test_an_error_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert said.startswith("edge-export: ")
     assert said.count("\n") == 1
+
+
+def test_a_failing_disk_is_one_line_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own words and the file that it happened to; no traceback."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/out/model.onnx")
+
+    monkeypatch.setattr("exporters.recheck.recheck", full)
+    assert main(["verify", "bundle"]) == 1
+    assert capsys.readouterr().err == "edge-export: /out/model.onnx: No space left on device.\n"

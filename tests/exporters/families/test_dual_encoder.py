@@ -120,6 +120,16 @@ def test_pixel_rules_that_the_daemon_lacks_are_refused(
         family.pixels(checkpoint)
 
 
+def test_sizes_as_bare_numbers(clip: Path, tmp_path: Path) -> None:
+    """Older processors write the short edge and the cut as one number each: the same rule, and the same pixels."""
+    folder = _copy(clip, tmp_path / "bare", size=SIDE, crop_size=SIDE)
+    checkpoint, family = load.inspect(folder)
+    assert family.pixels(checkpoint) == family.pixels(load.inspect(clip)[0])
+    test_normalisation_equals_the_processors(_load(folder), tmp_path)
+    with pytest.raises(ExportError, match="scales to 40 px and cuts 32 x 32"):
+        family.pixels(load.inspect(_copy(clip, tmp_path / "larger", size=40, crop_size=SIDE))[0])
+
+
 def test_geometry_counts_the_vision_tower_only(siglip: Path) -> None:
     """The text tower does not go to the device and is not counted."""
     checkpoint, family = load.inspect(siglip)

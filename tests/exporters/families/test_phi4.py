@@ -71,3 +71,9 @@ def test_an_empty_thought_can_open_the_answer(folder: Path) -> None:
     short, long = (scorer.compile(QUESTIONS, [1, 2, 3]).sequences[0] for scorer in (plain, thought))
     assert long[: len(short)] == short
     assert len(long) > len(short)
+
+
+def test_a_tokenizer_without_digits_is_refused() -> None:
+    """Every number would be written alike, and the readings would say nothing."""
+    with pytest.raises(ExportError, match="writes every number of 'vibration' alike"):
+        find_fields(READINGS, lambda text: [len(text.split())])
