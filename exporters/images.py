@@ -118,10 +118,10 @@ def synthetic_frames(count: int, height: int, width: int, seed: int) -> NDArray[
 def _label(recipe: Recipe, base: Path) -> tuple[list[Path], NDArray[np.bool_]]:
     """All files, sorted and thinned to the limit, and their labels bool [N, K]."""
     shown: dict[Path, set[int]] = {file: set() for file in find_images(recipe.images.normal, base)}
-    normal = set(shown)
+    normal = {file.resolve() for file in shown}
     for index, fault in enumerate(recipe.faults):
         for file in find_images(fault.images, base):
-            if file in normal:
+            if file.resolve() in normal:
                 raise ExportError(f"{file} is listed as normal and as {fault.id}; make one of the patterns narrower.")
             shown.setdefault(file, set()).add(index)
     files = sorted(shown)

@@ -63,3 +63,9 @@ def test_split_keeps_groups_whole_and_classes_even() -> None:
         assert {"fit", "calibrate", "test"} == set(mine)
         assert abs(mine.count("test") / len(mine) - 0.3) < 0.11
     assert parts == split(groups, classes, {"fit": 0.5, "calibrate": 0.2, "test": 0.3})
+
+
+def test_a_number_pattern_must_find_a_number() -> None:
+    """What it finds is said, and what to write instead."""
+    with pytest.raises(ConfigError, match=r"'part' in 'part1\.jpg', which is no number"):
+        group_names(["part1.jpg"], FRAMES[:1], Grouping(number_pattern="(part)"))
