@@ -63,3 +63,22 @@ def test_an_error_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert said.startswith("edge-export: ")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("quantization = { threads = [8] }", "the board has 2 cores"),
+        ("quantization = { threads = [0] }", "quantization.threads.0"),
+    ],
+)
+def test_a_plan_refuses_threads_that_the_board_lacks(
+    extra: str, said: str, site: Path, siglip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, before anything is built."""
+    recipe = job_for(site, siglip.name).recipe_file
+    (site / "threads.toml").write_text(recipe.read_text().replace("[images]", extra + "\n[images]", 1))
+    assert main(["plan", str(site / "threads.toml"), "--board", BOARD]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
