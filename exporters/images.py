@@ -97,7 +97,8 @@ def without_idle(parts: Sequence[Part], groups: Sequence[str], labels: NDArray[n
 
 
 def count_images(recipe: Recipe, base: Path) -> Mapping[str, int]:
-    """How many pictures each class has, without opening one; empty when the recipe names none. Raises ConfigError."""
+    """How many pictures each class has, without opening one; empty when the recipe names none. Raises what `load_album` would."""
+    _label(recipe, base)  # two classes that claim one picture are refused before the work
     patterns = {NORMAL: recipe.images.normal, **{fault.id: fault.images for fault in recipe.faults}}
     return {name: len(find_images(chosen, base)) for name, chosen in patterns.items() if chosen}
 

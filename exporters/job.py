@@ -112,6 +112,10 @@ def _check_quantization(job: Job) -> None:
         raise ConfigError(
             f"quantization.threads = {list(threads)}: the board has {job.board.cores} cores; ask for no more, or leave the line out."
         )
+    if "decoder-int4" in job.schemes and not isinstance(job.family, Generative):
+        raise ConfigError(
+            f"decoder-int4 is for checkpoints that answer in words; {job.family.name} has no decoder: take it out of quantization.schemes."
+        )
     if job.streamed and "static-int8" in job.schemes:
         raise ConfigError(
             "static-int8 needs the checkpoint in memory, and this one stays on disk (generative.stream, or its size): take it out of "

@@ -70,9 +70,10 @@ def test_an_error_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.Captur
     [
         ("quantization = { threads = [8] }", "the board has 2 cores"),
         ("quantization = { threads = [0] }", "quantization.threads.0"),
+        ('quantization = { schemes = ["decoder-int4"] }', "siglip has no decoder"),
     ],
 )
-def test_a_plan_refuses_threads_that_the_board_lacks(
+def test_a_plan_refuses_what_cannot_be_tried(
     extra: str, said: str, site: Path, siglip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In one line, before anything is built."""

@@ -141,6 +141,8 @@ def test_images_in_two_classes_or_nowhere_are_refused(site: Path, siglip: Path, 
     hidden = [job.recipe.faults[0].model_copy(update={"images": ("../site/normal/normal_1_*.jpg",)})]
     with pytest.raises(ExportError, match="listed as normal and as crack"):
         load_album(job.recipe.model_copy(update={"faults": tuple(hidden)}), job.base, job.input)
+    with pytest.raises(ExportError, match="listed as normal and as crack"):
+        pipeline.plan(replace(job, recipe=job.recipe.model_copy(update={"faults": tuple(hidden)})))
     empty = job.recipe.model_copy(
         update={"images": job.recipe.images.model_copy(update={"normal": ("nothing/*.jpg",)})}
     )
