@@ -63,6 +63,11 @@ def parse_meminfo_mib(text: str) -> int:
     return 0
 
 
+def least_memory_mib(declared_mib: int) -> int:
+    """What the kernel must count at least on a board of so much memory, MiB."""
+    return int(declared_mib * _USABLE_MEMORY_SHARE)
+
+
 def check_board(target: Target, *, arch: str, cpu_flags: frozenset[str], memory_mib: int) -> None:
     """Compare a bundle's target with a machine.
 
@@ -75,7 +80,7 @@ def check_board(target: Target, *, arch: str, cpu_flags: frozenset[str], memory_
     missing = sorted(set(target.isa_required) - cpu_flags)
     if missing:
         problems.append(f"this processor lacks {', '.join(missing)}")
-    least_mib = int(target.memory_mib * _USABLE_MEMORY_SHARE)
+    least_mib = least_memory_mib(target.memory_mib)
     if memory_mib < least_mib:
         problems.append(
             f"it needs {least_mib} MiB of the board's {target.memory_mib} MiB, this machine has {memory_mib}"
@@ -84,3 +89,12 @@ def check_board(target: Target, *, arch: str, cpu_flags: frozenset[str], memory_
         raise WrongBoard(
             f"The bundle was made for board {target.board}: {'; '.join(problems)}. Export it again with --board for this machine."
         )
+
+
+def board_notes(target: Target, facts: MachineFacts) -> list[str]:
+    """What a person must know who reads latencies of a bundle on a machine that it was not made for; empty where it was."""
+    try:
+        check_board(target, arch=facts.arch, cpu_flags=facts.cpu_flags, memory_mib=facts.memory_mib)
+    except WrongBoard as error:
+        return [f"note: {error} Latency here is only indicative."]
+    return []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.board import check_board, machine_facts
+from edge.board import board_notes, check_board, machine_facts
 from edge.bundle import Bundle
 from edge.channel import resolve_channels
 from edge.errors import ConfigError
@@ -89,6 +89,7 @@ class BenchReport(BaseModel):
     over_budget: int
     rss_mib: float
     peak_rss_mib: float
+    notes: tuple[str, ...]
 
     def text(self) -> str:
         """For people."""
@@ -101,6 +102,7 @@ class BenchReport(BaseModel):
                 f"  picture to scores  p50 {self.frame_p50_ms:7.2f}  p95 {self.frame_p95_ms:7.2f}  p99 {self.frame_p99_ms:7.2f}  max {self.frame_max_ms:.2f} ms, {self.frames} frames",
                 f"  p99 is {verdict} the budget of {self.budget_ms:g} ms; {self.over_budget} frames over it",
                 f"  memory {self.rss_mib:.0f} MiB resident, {self.peak_rss_mib:.0f} MiB at most",
+                *self.notes,
             ]
         )
 
@@ -135,13 +137,14 @@ def bench_bundle(bundle: Bundle, *, seconds: float, fps: float, threads: int | N
             frame_ns.append(end_ns - start_ns)
     infer, frame = sorted(infer_ns), sorted(frame_ns)
     budget_ms = manifest.target.budget_ms
+    facts = machine_facts()
 
     def at(ordered: list[int], share: float) -> float:
         return round(percentile(ordered, share) / 1e6, 3)
 
     return BenchReport(
         bundle=f"{manifest.name} version {manifest.version}",
-        machine=machine_facts().name,
+        machine=facts.name,
         scheme=manifest.execution.scheme,
         threads=threads or manifest.execution.intra_op_threads,
         scheduling=f"{grant.policy} {grant.priority}",
@@ -158,6 +161,7 @@ def bench_bundle(bundle: Bundle, *, seconds: float, fps: float, threads: int | N
         over_budget=sum(duration > budget_ms * 1e6 for duration in frame),
         rss_mib=round(rss_mib(), 1),
         peak_rss_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        notes=tuple(board_notes(manifest.target, facts)),
     )
 
 

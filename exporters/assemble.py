@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from exporters.onepass.speech import Spoken
 
 GOLDEN_PICTURES = 8
+WEAK_AUROC = 0.6
 GRAPH_FILE = "model.onnx"
 PNG_MAGIC = b"\x89PNG"
 
@@ -69,8 +70,9 @@ def assemble(
         spoken: the graphs by which the bundle speaks.
 
     Raises:
-        ExportError: too late for its own board, or the folder cannot be written as a bundle.
+        ExportError: too large or too late for its own board, or the folder cannot be written as a bundle.
     """
+    _check_memory(job, verified)
     limits = calibrate.site_limits(job.recipe, album, verified.unseen, verified.noise)
     faults = _faults(job, limits)
     lacking = mismatches(job.board, machine_facts())
@@ -90,6 +92,7 @@ def assemble(
             *notes,
             *_fold_notes(job, album),
             *_arming_notes(faults, limits),
+            *weak_notes(faults),
             *(f"Not proven on the target board: {reason}." for reason in lacking),
             *_golden_notes(proof, faults),
             *_budget_notes(job, proof),
@@ -121,6 +124,14 @@ def assemble(
 def weights_beside(graph: Path) -> Path:
     """Where a streamed graph keeps its weights."""
     return graph.with_name(graph.name + ".data")
+
+
+def _check_memory(job: Job, verified: Verified) -> None:
+    if verified.peak_rss_mib > job.board.memory_mib:
+        raise ExportError(
+            f"running the graph took {verified.peak_rss_mib:.0f} MiB, board {job.board_name} has {job.board.memory_mib} MiB: choose a smaller "
+            "checkpoint or scheme, or a board with more memory."
+        )
 
 
 def _target(job: Job) -> Target:
@@ -212,6 +223,26 @@ def _fold_notes(job: Job, album: Album) -> list[str]:
             f"from {int(chosen.sum())} normal images of {groups} groups, each scored by the member that never saw its group, as images.csv has it."
         )
     ]
+
+
+def weak_notes(faults: Sequence[FaultSpec]) -> list[str]:
+    """Faults that the site's own test pictures show to be of no use; they stay armed, for the bound on false alarms holds."""
+    found = []
+    for fault in faults:
+        evidence = fault.calibration
+        if evidence is None or evidence.auroc is None or evidence.detection_measured is None:
+            continue
+        reasons = []
+        if evidence.auroc < WEAK_AUROC:
+            reasons.append(f"AUROC {evidence.auroc:.3f}, where 0.5 is a coin's")
+        if evidence.detection_measured == 0:
+            reasons.append("not one of its test pictures is flagged")
+        if reasons:
+            found.append(
+                f"WEAK: {fault.id} cannot be relied on ({'; '.join(reasons)}). Use other words, add pictures of it with head.kind = 'fitted', or "
+                "remove it."
+            )
+    return found
 
 
 def _golden_notes(proof: Proof, faults: Sequence[FaultSpec]) -> list[str]:

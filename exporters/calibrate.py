@@ -24,6 +24,7 @@ from exporters.recipe import Recipe
 TEXT_THRESHOLD = 0.5  # words against normal words at even odds, where no site image says better
 MEDIAN_NORMAL_SCORE = 0.1  # the scale puts the typical normal frame here and the bound's limit at 0.5
 LEAST_HYSTERESIS = 0.02
+STEEPEST = 40.0  # gain; evidence whose last float digits differ by 1e-5 moves a score by 1e-4 then, the most that a right graph may
 NOISE_SHARE = 90.0  # percentile of the score's change under unchanged content
 
 
@@ -90,8 +91,9 @@ def fit_scale(evidence: NDArray[np.float32], bound: float, groups: Sequence[str]
     """
     middle = float(np.median(evidence))
     limit = conformal_limit(evidence, bound, groups)
-    spread = max(limit - middle, 1e-6, 1e-3 * abs(middle))
-    gain = math.log((1.0 - MEDIAN_NORMAL_SCORE) / MEDIAN_NORMAL_SCORE) / spread
+    odds = math.log((1.0 - MEDIAN_NORMAL_SCORE) / MEDIAN_NORMAL_SCORE)
+    # One picture, or one picture many times, has no spread: rounding must not be stretched into a score.
+    gain = odds / max(limit - middle, odds / STEEPEST, 1e-3 * abs(middle))
     return gain, -gain * limit
 
 
@@ -112,8 +114,16 @@ def auroc(fault: NDArray[np.float32], normal: NDArray[np.float32]) -> float | No
 
 
 def release_below(threshold: float, noise: float) -> float:
-    """Where a verdict turns back: below the threshold by the score's own noise, so that one picture never chatters."""
-    return max(0.0, min(threshold - max(LEAST_HYSTERESIS, noise), threshold))
+    """Where a verdict turns back: below the threshold by the score's own noise, so that one picture never chatters.
+
+    Never below half the threshold: a score is at least 0, so a flag that turns back at 0 would never clear.
+    """
+    return max(threshold / 2, threshold - max(LEAST_HYSTERESIS, noise))
+
+
+def unbounded_threshold(normal: NDArray[np.float32]) -> float:
+    """Where no threshold keeps the bound: halfway between the largest normal score and 1, so that no rounding decides that picture's verdict."""
+    return (1.0 + max(float(normal.max()), 0.0)) / 2
 
 
 def score_noise(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
@@ -160,7 +170,14 @@ def limit_for(
             f"{count if by_group else len(calibrate_normal)} {'groups of ' if by_group else ''}normal images cannot hold a false-alarm bound of {bound:g}: at least {images_needed(bound)} "
             "are needed to calibrate. Add normal images or raise tolerance.false_alarm_bound."
         )
-    threshold = wanted if wanted is not None else (TEXT_THRESHOLD if found is None else found)
+    threshold = wanted if wanted is not None else (unbounded_threshold(calibrate_normal) if found is None else found)
+    release = release_below(threshold, noise)
+    usual = float(np.median(calibrate_normal))
+    if reason is None and usual >= release:
+        reason = (
+            f"an ordinary normal picture scores {usual:.3f} and a flag clears only below {release:.3f}, so it would stay for good: "
+            "its scores lie too close together. Use other words, or add fault pictures and head.kind = 'fitted'."
+        )
     if wanted is not None and found is not None and wanted < found:
         reason = f"the recipe's threshold {wanted:g} breaks the false-alarm bound {bound:g}: {found:.3f} would hold it."
     evidence = Calibration(
@@ -173,7 +190,7 @@ def limit_for(
         auroc=auroc(test_fault, test_normal),
         images_sha256=images_sha256,
     )
-    return Limit(threshold, release_below(threshold, noise), evidence, reason)
+    return Limit(threshold, release, evidence, reason)
 
 
 def _method(groups: int, *, by_group: bool, folds: int) -> str:

@@ -7,9 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from edge.board import MachineFacts
+from edge.board import MachineFacts, least_memory_mib
+from edge.bundle import Identifier
 from edge.errors import ConfigError
 
 _HERE = Path(__file__).resolve().parent
@@ -27,6 +28,18 @@ class Match(Section):
 
     device_tree: str | None = Field(default=None, description="regular expression for /proc/device-tree/model")
     cpu_model: str | None = Field(default=None, description="regular expression for the processor's model name")
+    isa_absent: tuple[str, ...] = Field(
+        default=(), description="CPU flags that the board lacks: a machine that has one is faster than the board"
+    )
+
+    @field_validator("device_tree", "cpu_model")
+    @classmethod
+    def _pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        return pattern
 
 
 class Throughput(Section):
@@ -82,11 +95,17 @@ def load_device(board: str) -> tuple[str, Device]:
     """A board by name, or from a ``.toml`` file of one's own: (name, facts).
 
     Raises:
-        ConfigError: no such board, or its file is wrong.
+        ConfigError: no such board, or its file or the file's name is wrong.
     """
     path = Path(board) if board.endswith(".toml") else device_folder() / f"{board}.toml"
     if not path.is_file():
         raise ConfigError(f"no board {board!r}. Known: {', '.join(board_names())}; or give a .toml file.")
+    try:
+        TypeAdapter(Identifier).validate_python(path.stem)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{path}: the file's name names the board in the bundle; rename it in small letters, digits, - and _, e.g. my-board.toml."
+        ) from error
     try:
         return path.stem, Device.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
@@ -104,6 +123,13 @@ def mismatches(device: Device, machine: MachineFacts) -> list[str]:
     missing = [flag for flag in device.isa_required if flag not in machine.cpu_flags]
     if missing:
         reasons.append(f"CPU flags missing: {', '.join(missing)}")
+    faster = [flag for flag in device.match.isa_absent if flag in machine.cpu_flags]
+    if faster:
+        reasons.append(f"CPU flags that the board lacks, and int8 is faster with: {', '.join(faster)}")
+    if machine.cores < device.cores:
+        reasons.append(f"cores are {machine.cores}, the board has {device.cores}")
+    if machine.memory_mib < least_memory_mib(device.memory_mib):
+        reasons.append(f"memory is {machine.memory_mib} MiB, the board has {device.memory_mib}")
     if device.match.cpu_model is not None and not re.search(device.match.cpu_model, machine.cpu):
         reasons.append(f"processor {machine.cpu!r} does not match {device.match.cpu_model!r}")
     if device.match.device_tree is not None and not re.search(device.match.device_tree, device_tree_model()):

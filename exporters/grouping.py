@@ -28,11 +28,11 @@ def group_names(names: Sequence[str], frames: NDArray[np.uint8], rule: Grouping)
         rule: the recipe's grouping.
 
     Raises:
-        ConfigError: a pattern does not match a name.
+        ConfigError: a pattern does not match a name, or finds no number where it should.
     """
     numbers: NDArray[np.int64] | None = None
     if rule.number_pattern is not None:
-        numbers = np.array([int(_found(rule.number_pattern, name)) for name in names], dtype=np.int64)
+        numbers = np.array([_number(rule.number_pattern, name) for name in names], dtype=np.int64)
         parents = _runs(numbers, rule.run_gap)
     elif rule.pattern is not None:
         keys = [_found(rule.pattern, name) for name in names]
@@ -99,6 +99,16 @@ def _found(pattern: str, name: str) -> str:
     if match is None:
         raise ConfigError(f"images.grouping: {pattern!r} does not match {name!r}.")
     return match.group(1) if match.re.groups else match.group(0)
+
+
+def _number(pattern: str, name: str) -> int:
+    found = _found(pattern, name)
+    try:
+        return int(found)
+    except ValueError as error:
+        raise ConfigError(
+            f"images.grouping: number_pattern {pattern!r} finds {found!r} in {name!r}, which is no number: give it a group like (\\d+), or use pattern."
+        ) from error
 
 
 def _runs(numbers: NDArray[np.int64], gap: int) -> list[int]:

@@ -116,7 +116,8 @@ def _folds(
 
 
 def count_images(recipe: Recipe, base: Path) -> Mapping[str, int]:
-    """How many pictures each class has, without opening one; empty when the recipe names none. Raises ConfigError."""
+    """How many pictures each class has, without opening one; empty when the recipe names none. Raises what `load_album` would."""
+    _label(recipe, base)  # two classes that claim one picture are refused before the work
     patterns = {NORMAL: recipe.images.normal, **{fault.id: fault.images for fault in recipe.faults}}
     return {name: len(find_images(chosen, base)) for name, chosen in patterns.items() if chosen}
 
@@ -137,10 +138,10 @@ def synthetic_frames(count: int, height: int, width: int, seed: int) -> NDArray[
 def _label(recipe: Recipe, base: Path) -> tuple[list[Path], NDArray[np.bool_]]:
     """All files, sorted and thinned to the limit, and their labels bool [N, K]."""
     shown: dict[Path, set[int]] = {file: set() for file in find_images(recipe.images.normal, base)}
-    normal = set(shown)
+    normal = {file.resolve() for file in shown}
     for index, fault in enumerate(recipe.faults):
         for file in find_images(fault.images, base):
-            if file in normal:
+            if file.resolve() in normal:
                 raise ExportError(f"{file} is listed as normal and as {fault.id}; make one of the patterns narrower.")
             shown.setdefault(file, set()).add(index)
     files = sorted(shown)

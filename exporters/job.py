@@ -13,6 +13,7 @@ from exporters.device import Device, load_device
 from exporters.families.base import Checkpoint, Family, Geometry, PixelSpec
 from exporters.families.dual_encoder import DualEncoder
 from exporters.onepass.generative import Generative
+from exporters.onepass.plan import StreamPlan, plan_stream
 from exporters.plan import MIB, WEIGHT_COPIES
 from exporters.recipe import Recipe, checkpoint_folder, load_recipe
 
@@ -57,15 +58,25 @@ class Job:
         too_large = whole_mib > machine_facts().memory_mib / 2 or parameters * 4 > ONNX_FILE_BYTES
         return too_large if asked is None else asked
 
+    def stream_plan(self, scheme: str) -> StreamPlan | None:
+        """What writing one scheme tensor by tensor takes; None where the checkpoint is held in memory."""
+        if not self.streamed or not isinstance(self.family, Generative):
+            return None
+        # The prefix form has the decoder's layers twice.
+        passes = 2 if (self.family.form or self.family.forms[0]) == "prefix" else 1
+        return plan_stream(self.checkpoint.shapes, scheme, passes=passes)
+
     @property
     def schemes(self) -> tuple[str, ...]:
         """What to try: the recipe's schemes, else the board's, and for a decoder on a CPU 4 bits too."""
         if self.recipe.quantization.schemes:
             return self.recipe.quantization.schemes
-        if not isinstance(self.family, Generative) or self.board.providers[0] != "CPUExecutionProvider":
+        if not isinstance(self.family, Generative):
             return self.board.schemes
-        kept = tuple(one for one in self.board.schemes if not (self.streamed and one in {"float32", "static-int8"}))
-        return (*kept, "decoder-int4")
+        on_cpu = self.board.providers[0] == "CPUExecutionProvider"
+        left_out = {"static-int8", "float32"} if on_cpu else {"static-int8"}
+        kept = tuple(one for one in self.board.schemes if not (self.streamed and one in left_out))
+        return (*kept, "decoder-int4") if on_cpu else kept
 
     @property
     def budget_ms(self) -> float:
@@ -79,7 +90,7 @@ def prepare(recipe_file: Path, board: str) -> Job:
     board_name, device = load_device(board)
     checkpoint, family = load.inspect(checkpoint_folder(recipe, recipe_file.resolve().parent))
     family = _asked(family, recipe)
-    return Job(
+    job = Job(
         recipe=recipe,
         recipe_file=recipe_file,
         board_name=board_name,
@@ -90,6 +101,26 @@ def prepare(recipe_file: Path, board: str) -> Job:
         geometry=family.geometry(checkpoint, len(recipe.faults)),
         sizes=_sizes(family, checkpoint, len(recipe.faults)),
     )
+    _check_quantization(job)
+    return job
+
+
+def _check_quantization(job: Job) -> None:
+    """What the recipe wants to try must be possible on the board, and for a checkpoint that stays on disk. Raises ConfigError."""
+    threads = job.recipe.quantization.threads
+    if threads and min(threads) > job.board.cores:
+        raise ConfigError(
+            f"quantization.threads = {list(threads)}: the board has {job.board.cores} cores; ask for no more, or leave the line out."
+        )
+    if "decoder-int4" in job.schemes and not isinstance(job.family, Generative):
+        raise ConfigError(
+            f"decoder-int4 is for checkpoints that answer in words; {job.family.name} has no decoder: take it out of quantization.schemes."
+        )
+    if job.streamed and "static-int8" in job.schemes:
+        raise ConfigError(
+            "static-int8 needs the checkpoint in memory, and this one stays on disk (generative.stream, or its size): take it out of "
+            "quantization.schemes, e.g. for dynamic-int8, or set generative.stream = false."
+        )
 
 
 def _sizes(family: Family, checkpoint: Checkpoint, faults: int) -> tuple[tuple[int, Geometry], ...]:

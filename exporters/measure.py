@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from edge.infer import Engine
 from edge.preprocess import Preprocessor
 
 WARM_UP_RUNS = 5
+LOADED_TURNS = 3  # of each graph, where it is loaded for its turn
 KIB_PER_MIB = 1024
 
 
@@ -39,6 +41,7 @@ class Job(BaseModel):
     picture: Path
     runs: int
     seconds: float
+    together: bool = True  # all graphs are held at once; else each is loaded for its turn and dropped after it
 
 
 class Timing(BaseModel):
@@ -97,24 +100,12 @@ def peak_rss_mib(status: str) -> float:
     return round(int(found.group(1)) / KIB_PER_MIB, 1) if found else 0.0
 
 
-def _run(job: Job) -> Timing:
+def run(job: Job) -> Timing:
+    """Run a job in this very process."""
     stage = Preprocessor(job.input)
     encoded = job.picture.read_bytes()
-    tensor = stage.prepare(encoded)
-    engines = [
-        Engine.load(job.folder / execution.graph, execution, input_name=job.input.name, output_name=job.output)
-        for execution in job.executions
-    ]
-    for engine in engines:
-        engine.warm_up(tensor, WARM_UP_RUNS, time.perf_counter_ns)
+    infer, frame = _held(job, stage, encoded) if job.together else _loaded_in_turns(job, stage, encoded)
     machine = machine_facts().name
-    half = job.seconds / 2
-    infer = _take_turns([lambda engine=engine: engine.run(tensor) for engine in engines], job.runs, half)  # type: ignore[misc] # binds now
-    frame = _take_turns(
-        [lambda engine=engine: engine.run(stage.prepare(encoded)) for engine in engines],  # type: ignore[misc] # binds now
-        job.runs,
-        half,
-    )
     return Timing(
         infer=tuple(distribution(samples, "infer", machine) for samples in infer),
         frame=tuple(distribution(samples, "frame", machine) for samples in frame),
@@ -122,12 +113,53 @@ def _run(job: Job) -> Timing:
     )
 
 
-def _take_turns(calls: Sequence[Callable[[], object]], runs: int, seconds: float) -> list[list[float]]:
-    """Time each call ``runs`` times in rounds, ms; stops after ``seconds``, but not before three rounds."""
+def _load(job: Job, execution: Execution) -> Engine:
+    return Engine.load(job.folder / execution.graph, execution, input_name=job.input.name, output_name=job.output)
+
+
+def _whole(engine: Engine, stage: Preprocessor, encoded: bytes) -> None:
+    """A frame as the daemon takes it: decoded, then run."""
+    engine.run(stage.prepare(encoded))
+
+
+def _held(job: Job, stage: Preprocessor, encoded: bytes) -> tuple[list[list[float]], list[list[float]]]:
+    """Samples of inference and of the whole frame, per execution: all graphs in memory, a run each in turn."""
+    tensor = stage.prepare(encoded)
+    engines = [_load(job, execution) for execution in job.executions]
+    for engine in engines:
+        engine.warm_up(tensor, WARM_UP_RUNS, time.perf_counter_ns)
+    half = job.seconds / 2
+    infer = _take_turns([partial(engine.run, tensor) for engine in engines], job.runs, half)
+    frame = _take_turns([partial(_whole, engine, stage, encoded) for engine in engines], job.runs, half)
+    return infer, frame
+
+
+def _loaded_in_turns(job: Job, stage: Preprocessor, encoded: bytes) -> tuple[list[list[float]], list[list[float]]]:
+    """The same with one graph in memory at a time: a turn is longer, for it begins with loading the graph."""
+    tensor = stage.prepare(encoded)
+    infer: list[list[float]] = [[] for _ in job.executions]
+    frame: list[list[float]] = [[] for _ in job.executions]
+    runs = -(-job.runs // LOADED_TURNS)
+    seconds = job.seconds / (2 * LOADED_TURNS * len(job.executions))
+    for _ in range(LOADED_TURNS):
+        for execution, inferred, framed in zip(job.executions, infer, frame, strict=True):
+            engine = _load(job, execution)
+            engine.warm_up(tensor, 1, time.perf_counter_ns)
+            whole = partial(_whole, engine, stage, encoded)
+            inferred.extend(_take_turns([partial(engine.run, tensor)], runs, seconds, least=1)[0])
+            framed.extend(_take_turns([whole], runs, seconds, least=1)[0])
+            del engine, whole  # before the next is loaded
+    return infer, frame
+
+
+def _take_turns(
+    calls: Sequence[Callable[[], object]], runs: int, seconds: float, *, least: int = 3
+) -> list[list[float]]:
+    """Time each call ``runs`` times in rounds, ms; stops after ``seconds``, but not before ``least`` rounds."""
     samples: list[list[float]] = [[] for _ in calls]
     until = time.perf_counter() + seconds
     for done in range(runs):
-        if done >= 3 and time.perf_counter() > until:
+        if done >= least and time.perf_counter() > until:
             break
         for call, mine in zip(calls, samples, strict=True):
             start = time.perf_counter()
@@ -137,4 +169,4 @@ def _take_turns(calls: Sequence[Callable[[], object]], runs: int, seconds: float
 
 
 if __name__ == "__main__":
-    json.dump(json.loads(_run(Job.model_validate_json(sys.stdin.read())).model_dump_json()), sys.stdout)
+    json.dump(json.loads(run(Job.model_validate_json(sys.stdin.read())).model_dump_json()), sys.stdout)

@@ -19,8 +19,10 @@ def next_version(out: Path, name: str, wanted: int | None) -> int:
     """The version of the bundle to write: the recipe's, or one above the newest of this name in the folder.
 
     Raises:
-        ExportError: the recipe's version does not rise above what is there; the daemon would refuse to go back.
+        ExportError: the recipe's version does not rise above what is there, and the daemon would refuse to go back; or nothing can be
+            written there.
     """
+    _check_writable(out)
     newest = max((version for bundle_name, version in _present(out) if bundle_name == name), default=0)
     if wanted is None:
         return newest + 1
@@ -41,13 +43,16 @@ def pack(out: Path, folder_name: str, files: Mapping[str, bytes | Path], manifes
         manifest: all of the manifest but ``files``.
 
     Raises:
-        ExportError: the folder exists, or what was written does not open as a bundle.
+        ExportError: the folder exists or cannot be written, or what was written does not open as a bundle.
     """
     target = out / folder_name
     if target.exists():
         raise ExportError(f"{target} exists; remove it or choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder_name}.", dir=out))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder_name}.", dir=out))
+    except OSError as error:
+        raise ExportError(_unwritable(out, error.strerror)) from error
     try:
         entries = [_write(work, path, content) for path, content in sorted(files.items())]
         complete = Manifest.model_validate({**manifest, "files": entries})
@@ -60,10 +65,26 @@ def pack(out: Path, folder_name: str, files: Mapping[str, bytes | Path], manifes
     except (BundleError, ValidationError) as error:
         shutil.rmtree(work, ignore_errors=True)
         raise ExportError(f"what was written does not open as a bundle: {error}") from error
+    except OSError as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise ExportError(_unwritable(out, error.strerror)) from error
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
     return target
+
+
+def _check_writable(out: Path) -> None:
+    """Before the work, not after it: a bundle's folder can be made below ``out``. Raises ExportError."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ExportError(_unwritable(out, f"{there} is no folder"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ExportError(_unwritable(out, f"{there} may not be written by this user"))
+
+
+def _unwritable(out: Path, why: str | None) -> str:
+    return f"no bundle can be written to {out}: {why}. Choose another --out, or make room there."
 
 
 def _write(root: Path, path: str, content: bytes | Path) -> FileEntry:

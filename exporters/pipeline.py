@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from edge.board import machine_facts
 from edge.bundle import Execution
 from edge.errors import ExportError
-from exporters import calibrate, images, load, measure, pack, prompts, quantize, verify
+from exporters import calibrate, exact, images, load, measure, pack, prompts, quantize, verify
 from exporters.assemble import GRAPH_FILE, Verified, assemble, weights_beside
 from exporters.families.base import Model, Question
 from exporters.images import Album
 from exporters.job import Job
 from exporters.onepass.generative import Generative, GenerativeModel
-from exporters.onepass.plan import plan_stream
-from exporters.plan import Plan, make_plan
+from exporters.plan import Plan, make_plan, together
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,14 +50,11 @@ def plan(job: Job) -> Plan:
         family=job.family.name,
         sizes=job.sizes,
         schemes=job.schemes,
-        streamed=plan_stream(job.checkpoint.shapes, "dynamic-int8", passes=_passes(job)) if job.streamed else None,
+        streamed=job.stream_plan("dynamic-int8"),
+        check=exact.need(job),
+        check_obstacle=exact.obstacle(job, Path(tempfile.gettempdir())),
+        machine_mib=machine_facts().memory_mib,
     )
-
-
-def _passes(job: Job) -> int:
-    """How often the decoder's layers stand in the graph."""
-    family = cast("Generative", job.family)
-    return 2 if (family.form or family.forms[0]) == "prefix" else 1
 
 
 class Progress:
@@ -103,8 +99,13 @@ def build(job: Job, out: Path, *, now: datetime, say: Say) -> Path:
     model = _settled(job, model, album)
     with tempfile.TemporaryDirectory(prefix="edge-export-") as folder:
         compiled = compile_faults(job, model, album, step)
+        notes = asking + form + prompts.cut_off(model, compiled.questions) * (compiled.head is None)
+        notes += exact.notes(
+            job, lambda target: _stream(compiled, target, "float32"), Path(folder), frames=album.frames,
+            reference=compiled.scale.scores(compiled.reference), say=lambda what: step("verify", what),
+        )  # fmt: skip
         verified = verify_candidates(job, compiled, album, Path(folder), step)
-        notes = asking + form + _processor_note(job, model, compiled, album, Path(folder))
+        notes += _processor_note(job, model, compiled, album, Path(folder))
         spoken = _speech(job, model, album, step, scheme=verified.execution.scheme, folder=Path(folder))
         step("pack", f"{job.recipe.name} version {number}")
         return assemble(job, album, verified, out=out, number=number, now=now, notes=notes, spoken=spoken)
@@ -169,6 +170,7 @@ def verify_candidates(job: Job, compiled: Compiled, album: Album, folder: Path, 
     timing = measure.Job(
         folder=folder, executions=executions, input=job.input, output="scores", picture=picture,
         runs=tolerance.timing_runs, seconds=tolerance.timing_seconds,
+        together=together([_size(graphs[one.scheme]) for one in executions], machine_facts().memory_mib),
     )  # fmt: skip
     timed = measure.measure(timing)
     candidates = verify.choose(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.errors import ExportError
 from exporters.device import Device
 from exporters.families.base import Checkpoint, Geometry, PixelSpec
 from exporters.recipe import Recipe
@@ -19,6 +21,9 @@ GRAPH_BYTES = 40_000  # nodes and names of a graph
 INT4_BYTES = 0.625  # of a weight: half a byte, and a float32 scale for every 32
 INT4_SLOWDOWN = 1.8  # against int8, over a prompt of some tens of tokens
 ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
+RUNTIME_MIB = 100.0  # ONNX Runtime, its libraries and the daemon's own
+PIXEL_BYTES = 1500.0  # what running takes for each pixel of the frame; 475 MiB in all at 512 px, as benchmarks/results/onepass_sizes.md found
+TOGETHER_SHARE = 0.25  # of the machine's memory: so much may candidates take that are timed while all are loaded
 SCORED_PASSES = 1.0  # of every scheme over every image
 GRAIN_SECONDS = 2e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
 
@@ -36,14 +41,25 @@ class Need(Protocol):
         """Processor time, s."""
         ...
 
+    @property
+    def idle_bytes(self) -> int:
+        """Resident memory when nothing is being written."""
+        ...
+
+    @property
+    def runtime_bytes(self) -> int:
+        """Resident memory to run what was written."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One candidate as estimated: file size in bytes, latency in ms on the board."""
+    """One candidate as estimated: file size and memory to run it in bytes, latency in ms on the board."""
 
     scheme: str
     threads: int
     size_bytes: float
+    running_bytes: float
     latency_ms: float
 
 
@@ -59,23 +75,31 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A build, estimated: steps in words, candidates, resolutions to choose from, peak memory of the build in MiB, its time in s, and warnings."""
+    """A build, estimated: steps in words, candidates, resolutions to choose from, memory in MiB, time in s, and warnings.
+
+    ``export_memory_mib`` is what writing the graphs takes at its peak, ``peak_memory_mib`` the most of the whole build, scoring and timing included.
+    """
 
     steps: tuple[str, ...]
     options: tuple[Option, ...]
     resolutions: tuple[Resolution, ...]
+    export_memory_mib: float
     peak_memory_mib: float
     seconds: float
     warnings: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """For a terminal."""
-        head = f"{'candidate':<22}{'size MiB':>10}{'ms on the board':>18}"
+        head = f"{'candidate':<22}{'size MiB':>10}{'running MiB':>13}{'ms on the board':>18}"
         rows = [
-            f"{option.scheme + f' x{option.threads}':<22}{option.size_bytes / MIB:>10.1f}{option.latency_ms:>18.1f}"
+            f"{option.scheme + f' x{option.threads}':<22}{option.size_bytes / MIB:>10.1f}{option.running_bytes / MIB:>13.0f}"
+            f"{option.latency_ms:>18.1f}"
             for option in self.options
         ]
-        need = f"estimated: {self.peak_memory_mib:.0f} MiB peak memory and {self.seconds:.0f} s to build"
+        need = (
+            f"estimated: {self.peak_memory_mib:.0f} MiB peak memory ({self.export_memory_mib:.0f} MiB to write the graphs) and "
+            f"{self.seconds:.0f} s to build"
+        )
         return [
             *self.steps,
             "",
@@ -110,6 +134,9 @@ def make_plan(
     sizes: Sequence[tuple[int, Geometry]] = (),
     schemes: tuple[str, ...] = (),
     streamed: Need | None = None,
+    check: Need | None = None,
+    check_obstacle: str | None = None,
+    machine_mib: float = math.inf,
 ) -> Plan:
     """Estimate a build.
 
@@ -124,29 +151,46 @@ def make_plan(
         sizes: edges in px that the graph could take instead, and its size and work then.
         schemes: what to try; none: the recipe's, else the board's.
         streamed: what writing one scheme tensor by tensor takes; None: the checkpoint is held in memory.
+        check: likewise for the float32 graph that is written only to be compared with the checkpoint; None: there is none.
+        check_obstacle: why it will not be; None: nothing is in the way.
+        machine_mib: memory of the machine that builds.
+
+    Raises:
+        ExportError: no candidate fits into the board's memory.
     """
     schemes = schemes or recipe.quantization.schemes or board.schemes
     threads = [n for n in recipe.quantization.threads or board.threads if n <= board.cores]
     options = tuple(
-        Option(scheme, count, size_bytes(geometry, scheme), latency_ms(geometry, board, scheme, count))
+        Option(
+            scheme,
+            count,
+            size_bytes(geometry, scheme),
+            size_bytes(geometry, scheme) + RUNTIME_MIB * MIB + spec.width * spec.height * PIXEL_BYTES,
+            latency_ms(geometry, board, scheme, count),
+        )
         for scheme in schemes
         for count in threads
     )
+    _check_fits(options, board)
     total = min(sum(images.values()), recipe.images.limit)
     parameters = geometry.matmul_parameters + geometry.other_parameters
     frame_bytes = spec.width * spec.height * 3
     # The float32 reference takes float frames, four bytes a value, of every picture at once.
-    memory = (
-        TOOLCHAIN_MIB
-        + (checkpoint.parameters * 4 + parameters * 4 * (WEIGHT_COPIES - 1) + total * frame_bytes * 5) / MIB
-    )
+    pictures_mib = total * frame_bytes * 5 / MIB
+    idle_mib = TOOLCHAIN_MIB + checkpoint.parameters * 4 / MIB + pictures_mib
+    export_mib = idle_mib + parameters * 4 * (WEIGHT_COPIES - 1) / MIB
     per_frame = latency_ms(geometry, board, "float32", 1) / 1e3
     seconds = (
         TOOLCHAIN_SECONDS + total * per_frame * (2 + SCORED_PASSES * len(schemes)) + recipe.tolerance.timing_seconds
     )
     if streamed is not None:
-        memory = streamed.peak_bytes / MIB + total * frame_bytes * 5 / MIB
+        idle_mib = streamed.idle_bytes / MIB + pictures_mib
+        export_mib = streamed.peak_bytes / MIB + pictures_mib
         seconds += streamed.cpu_seconds * len(schemes)
+    compared_mib = 0.0
+    if check is not None and check_obstacle is None:
+        compared_mib = check.runtime_bytes / MIB
+        seconds += check.cpu_seconds
     if recipe.head.kind == "fitted":
         seconds += total * per_frame
         head, fitted = recipe.head, total * recipe.fitted_share * recipe.head.folds
@@ -166,10 +210,32 @@ def make_plan(
         ),
         options=options,
         resolutions=_resolutions(board, schemes, threads, sizes, spec.width),
-        peak_memory_mib=memory,
+        export_memory_mib=export_mib,
+        peak_memory_mib=max(export_mib, idle_mib + max(_timed_mib(options, machine_mib), compared_mib)),
         seconds=seconds,
-        warnings=_warnings(recipe, board, options, images),
+        warnings=_warnings(recipe, board, options, images, check_obstacle),
     )
+
+
+def together(sizes_bytes: Sequence[float], machine_mib: float) -> bool:
+    """Whether candidates of these sizes are all loaded while they are timed in turns; else one at a time."""
+    return sum(sizes_bytes) / MIB <= TOGETHER_SHARE * machine_mib
+
+
+def _timed_mib(options: Sequence[Option], machine_mib: float) -> float:
+    """What the candidates take while they are timed, MiB."""
+    sizes = [option.size_bytes for option in options]
+    largest = max(option.running_bytes for option in options)
+    return (largest - max(sizes) + (sum(sizes) if together(sizes, machine_mib) else max(sizes))) / MIB
+
+
+def _check_fits(options: Sequence[Option], board: Device) -> None:
+    least_mib = min(option.size_bytes for option in options) / MIB
+    if least_mib > board.memory_mib:
+        raise ExportError(
+            f"the smallest graph is estimated at {least_mib:.0f} MiB, and {board.title} has {board.memory_mib} MiB: choose a smaller "
+            "checkpoint, another scheme in quantization.schemes, or a board with more memory."
+        )
 
 
 def _resolutions(
@@ -251,15 +317,27 @@ def _steps(
     )
 
 
-def _warnings(recipe: Recipe, board: Device, options: tuple[Option, ...], images: Mapping[str, int]) -> tuple[str, ...]:
+def _warnings(
+    recipe: Recipe,
+    board: Device,
+    options: tuple[Option, ...],
+    images: Mapping[str, int],
+    check_obstacle: str | None,
+) -> tuple[str, ...]:
     budget = recipe.budget_ms or board.budget_ms
     found = []
     if min(option.latency_ms for option in options) > budget:
         found.append(
             f"every candidate is estimated above the budget of {budget:g} ms: choose a smaller checkpoint or a faster board."
         )
-    if min(option.size_bytes for option in options) / MIB > board.memory_mib / 2:
-        found.append(f"the smallest graph would take more than half of the board's {board.memory_mib} MiB.")
+    running_mib = min(option.running_bytes for option in options) / MIB
+    if running_mib > board.memory_mib / 2:
+        found.append(
+            f"running takes {running_mib:.0f} MiB at least, more than half of the board's {board.memory_mib} MiB; a build that measures "
+            "more than all of it is refused."
+        )
+    if check_obstacle is not None:
+        found.append(f"the float32 graph will not be compared with the checkpoint: {check_obstacle}.")
     if not images:
         found.append("no site images: thresholds come from the words alone and no fault will be armed.")
     return tuple(found)

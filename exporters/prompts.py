@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from exporters.families.base import Question
+from collections.abc import Sequence
+
+from exporters.families.base import Model, Question
+from exporters.families.dual_encoder import DualEncoderModel
 from exporters.recipe import Recipe
 
 
@@ -16,6 +19,22 @@ def questions(recipe: Recipe) -> list[Question]:
         )
         for fault in recipe.faults
     ]
+
+
+def cut_off(model: Model, asked: Sequence[Question]) -> tuple[str, ...]:
+    """What the report says of phrasings that are longer than the text tower reads: it sees their beginning only."""
+    if not isinstance(model, DualEncoderModel):
+        return ()
+    most = int(model.model.config.text_config.max_position_embeddings)
+    found: dict[str, int] = {}
+    for phrase in (phrase for question in asked for phrase in (*question.words, *question.normal_words)):
+        tokens = len(model.tokenizer(phrase, padding=False, truncation=False)["input_ids"])
+        if tokens > most:
+            found[phrase] = tokens
+    return tuple(
+        f"CUT OFF: {phrase!r} has {tokens} tokens and the checkpoint reads {most}; shorten it, what stands behind is not asked."
+        for phrase, tokens in found.items()
+    )
 
 
 def _unique(phrases: tuple[str, ...]) -> tuple[str, ...]:

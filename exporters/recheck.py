@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.board import check_board, machine_facts
+from edge.board import board_notes, machine_facts
 from edge.bundle import open_bundle
-from edge.errors import WrongBoard
 from edge.infer import Engine, prove
 from edge.preprocess import Preprocessor
 
@@ -26,12 +25,9 @@ def recheck(path: Path, clock: Callable[[], int]) -> list[str]:
     manifest = bundle.manifest
     facts = machine_facts()
     lines = [f"{manifest.name} version {manifest.version}: {len(manifest.files)} files intact"]
-    budget_ms = manifest.target.budget_ms
-    try:
-        check_board(manifest.target, arch=facts.arch, cpu_flags=facts.cpu_flags, memory_mib=facts.memory_mib)
-    except WrongBoard as error:
-        lines.append(f"note: {error} Latency below is only indicative.")
-        budget_ms = float("inf")
+    notes = board_notes(manifest.target, facts)
+    lines += notes
+    budget_ms = float("inf") if notes else manifest.target.budget_ms
     engine = Engine.load(bundle.graph, manifest.execution, input_name=manifest.input.name, output_name=manifest.output)
     result = prove(engine, bundle, Preprocessor(manifest.input), budget_ms, clock)
     parity = manifest.proof.parity

@@ -19,6 +19,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")  # what edge.preprocess decodes; ot
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Phrase = Annotated[str, Field(pattern=r"\S")]  # a blank one would be embedded, too
 Scheme = Literal["float32", "dynamic-int8", "static-int8", "decoder-int4"]
 
 
@@ -166,8 +167,12 @@ class Explain(Section):
 class Quantization(Section):
     """What to try; the best that keeps the verdicts is chosen by measurement."""
 
-    schemes: tuple[Scheme, ...] | None = Field(default=None, description="schemes to try; none: the board's")
-    threads: tuple[int, ...] | None = Field(default=None, description="threads to try, number; none: the board's")
+    schemes: tuple[Scheme, ...] | None = Field(
+        default=None, min_length=1, description="schemes to try; none: the board's"
+    )
+    threads: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        default=None, min_length=1, description="threads to try, number; none: the board's"
+    )
     calibration_images: int = Field(default=64, ge=1, description="images for static int8 ranges, number")
 
 
@@ -189,8 +194,10 @@ class FaultRecipe(Section):
 
     id: Identifier = Field(description="id, also its flag channel")
     title: str = Field(description="short name for people")
-    words: tuple[str, ...] = Field(min_length=1, description="several phrasings of the fault")
-    normal_words: tuple[str, ...] = Field(default=(), description="phrasings of the normal state; none: the recipe's")
+    words: tuple[Phrase, ...] = Field(min_length=1, description="several phrasings of the fault")
+    normal_words: tuple[Phrase, ...] = Field(
+        default=(), description="phrasings of the normal state; none: the recipe's"
+    )
     images: tuple[str, ...] = Field(default=(), description="pictures that show the fault; as images.normal")
     threshold: Share | None = Field(default=None, description="score to flag at, 0..1; none: calibrated")
 
@@ -203,7 +210,8 @@ class Recipe(Section):
     checkpoint: str = Field(description="checkpoint folder in Hugging Face layout, relative to the recipe")
     licence: str = Field(default="unknown", description="licence of the weights, as their card says it")
     budget_ms: float | None = Field(default=None, gt=0, description="latency budget, ms; none: the board's")
-    normal_words: tuple[str, ...] = Field(
+    normal_words: tuple[Phrase, ...] = Field(
+        min_length=1,
         default=("a flawless part", "a normal part without defects", "everything is in order"),
         description="phrasings of the normal state for faults that give none",
     )
@@ -224,6 +232,17 @@ class Recipe(Section):
             raise ValueError("head.kind = 'fitted' needs images.normal")
         if self.generative.questions == "one-token" and not self.images.normal:
             raise ValueError("generative.questions = 'one-token' needs images.normal")
+        return self
+
+    @model_validator(mode="after")
+    def _contrast(self) -> Recipe:
+        for fault in self.faults:
+            normal = {_plain(phrase) for phrase in self.normal_words_of(fault)}
+            both = [phrase for phrase in fault.words if _plain(phrase) in normal]
+            if both:
+                raise ValueError(
+                    f"{both[0]!r} stands for {fault.id} and for its normal state: remove it from one of them"
+                )
         return self
 
     @property
@@ -260,6 +279,11 @@ def load_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: {problems}") from error
 
 
+def _plain(phrase: str) -> str:
+    """A phrase without what makes no difference to its meaning."""
+    return " ".join(phrase.casefold().split())
+
+
 def checkpoint_folder(recipe: Recipe, base: Path) -> Path:
     """The checkpoint's folder; ``base`` is the recipe's. Raises ConfigError if it is not there."""
     folder = (base / expand(recipe.checkpoint)).resolve()
@@ -287,7 +311,8 @@ def find_images(patterns: Sequence[str], base: Path) -> list[Path]:
             raise ConfigError(
                 f"no JPEG or PNG picture matches {pattern!r} (from {base}; {DATA_ROOT_VARIABLE} is the data folder)."
             )
-        found.update(here)
+        # One spelling a file, whatever pattern found it; its own name stays, though it be a link into a store.
+        found.update(path.parent.resolve() / path.name for path in here)
     return sorted(found)
 
 

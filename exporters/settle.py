@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from edge.errors import ExportError
 from exporters.fuse import CONTRIB
 
 BLOCK = 32  # weights of a 4-bit column that share a scale
@@ -21,7 +22,12 @@ def settle(graph: ir.Graph, weight: ir.Value, scheme: Scheme) -> int:
 
     Returns:
         how many products were quantized.
+
+    Raises:
+        ExportError: a scheme that cannot be written tensor by tensor; it would be float32 under another name.
     """
+    if scheme not in get_args(Scheme):
+        raise ExportError(f"{scheme} cannot be written tensor by tensor; {', '.join(get_args(Scheme))} can.")
     quantized = 0
     value = weight.const_value
     assert value is not None  # noqa: S101 - tied before; tells the type checker

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.bundle import Candidate, Execution, Latency, Parity
 from edge.errors import ExportError
 
-EXACT = 1e-4  # a float graph that differs by more from the checkpoint computes something else
+EXACT = 1e-4  # a float graph that differs by more from the checkpoint computes something else, one that differs by less does not
 FLOAT_TOLERANCE = 0.01  # golden scores on other devices: other summation orders
 INT8_TOLERANCE = 0.05  # likewise, with roundings that other instruction sets make differently
 
@@ -33,11 +33,15 @@ def compare(
     found_limits: NDArray[np.float32],
     flips_share: float,
 ) -> Parity:
-    """How scores [N, K] differ from the reference's, each judged at its own thresholds [K]."""
+    """How scores [N, K] differ from the reference's, each judged at its own thresholds [K].
+
+    A verdict that turned although its distance to the threshold moved by no more than `EXACT` lay on the threshold: that is rounding, no flip.
+    """
     if reference.shape != found.shape:
         raise ExportError(f"the graph gives scores {found.shape}, the checkpoint {reference.shape}.")
     difference = np.abs(reference - found)
-    flips = int(((reference >= reference_limits) != (found >= found_limits)).sum())
+    before, after = reference - reference_limits, found - found_limits
+    flips = int((((before >= 0) != (after >= 0)) & (np.abs(after - before) > EXACT)).sum())
     return Parity(
         images=len(reference),
         mean_abs=float(difference.mean()),
@@ -74,10 +78,10 @@ def choose(measured: Sequence[Measured]) -> list[Candidate]:
     """
     keeping = [one for one in measured if one.parity.flips <= one.parity.flips_allowed]
     if not keeping:
-        table = "; ".join(f"{_name(one)}: {_flips(one)}" for one in measured)
-        raise ExportError(
-            f"no candidate keeps the verdicts ({table}). Add float32 to quantization.schemes or raise tolerance.flips_share."
-        )
+        table = "; ".join(f"{_name(one)}: {_flips(one)}, allowed {one.parity.flips_allowed}" for one in measured)
+        tried = {one.execution.scheme for one in measured}
+        advice = "" if "float32" in tried else "add float32 to quantization.schemes, or "
+        raise ExportError(f"no candidate keeps the verdicts ({table}): {advice}raise tolerance.flips_share.")
     best = min(keeping, key=lambda one: one.latency.p50_ms)
     floats = [one for one in measured if one.execution.scheme == "float32"]
     float_p50 = min((one.latency.p50_ms for one in floats), default=None)

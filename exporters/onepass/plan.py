@@ -73,6 +73,11 @@ class StreamPlan:
     cpu_seconds: float
     runtime_bytes: int
 
+    @property
+    def idle_bytes(self) -> int:
+        """What the process holds before and after it writes."""
+        return TOOLCHAIN_BYTES
+
 
 # Fitted to the four sizes of benchmarks/results/onepass_sizes.md: torch, transformers and onnxscript alone, then what every traced layer adds.
 TOOLCHAIN_BYTES = 322 * 2**20

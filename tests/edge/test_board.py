@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from edge.board import check_board, machine_facts, parse_cpuinfo, parse_meminfo_mib
+from edge.board import MachineFacts, board_notes, check_board, machine_facts, parse_cpuinfo, parse_meminfo_mib
 from edge.bundle import Target
 from edge.errors import WrongBoard
 
@@ -59,3 +61,12 @@ def test_this_machine_has_facts() -> None:
     assert facts.cores >= 1
     assert facts.memory_mib > 100
     assert facts.arch in facts.name
+
+
+def test_the_note_names_what_is_different() -> None:
+    """On the right machine there is none; on another it says why its latencies prove nothing."""
+    here = MachineFacts(arch="x86_64", cpu="c", cores=2, cpu_flags=FLAGS, memory_mib=8000)
+    assert board_notes(TARGET, here) == []
+    (note,) = board_notes(TARGET, replace(here, arch="aarch64"))
+    assert "architecture" in note
+    assert "only indicative" in note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporters import calibrate
+from exporters import calibrate, verify
 
 
 def test_bound_holds_on_new_frames() -> None:
@@ -148,7 +148,44 @@ def test_auroc_counts_ties_half() -> None:
 
 
 def test_release_stands_below_the_threshold_by_the_noise() -> None:
-    """Hysteresis is the score's own noise, at least a little, and never below zero."""
+    """Hysteresis is the score's own noise, at least a little, and never below half the threshold."""
     assert calibrate.release_below(0.5, 0.1) == pytest.approx(0.4)
     assert calibrate.release_below(0.5, 0.0) == pytest.approx(0.48)
-    assert calibrate.release_below(0.05, 0.3) == 0.0
+    assert calibrate.release_below(0.05, 0.3) == pytest.approx(0.025)
+
+
+def test_no_verdict_of_an_unarmed_fault_hangs_on_rounding() -> None:
+    """With too few normal pictures the threshold stands clear of the largest score, so last digits turn no verdict."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        evidence = (3 * random.normal(size=(10, 1))).astype(np.float32)
+        gain, bias = calibrate.fit_scale(evidence[:, 0], 0.02)
+        exact, rounded = (
+            (1 / (1 + np.exp(-(gain * values.astype(np.float64) + bias)))).astype(np.float32)
+            for values in (evidence, evidence + random.choice([-1e-6, 1e-6], evidence.shape).astype(np.float32))
+        )
+        limits = [np.array([calibrate.unbounded_threshold(scores[:, 0])], np.float32) for scores in (exact, rounded)]
+        assert limits[0][0] > exact.max() + 0.1
+        assert verify.compare(exact, rounded, limits[0], limits[1], 0.0).flips == 0
+
+
+def test_rounding_is_not_stretched_into_a_score() -> None:
+    """One picture, or one many times, has no spread: the last float digits of its evidence stay below what a right graph may differ by."""
+    for evidence in (np.full(1, 2.0, np.float32), np.float32(2.0) + np.linspace(0, 1e-5, 60, dtype=np.float32)):
+        gain, _ = calibrate.fit_scale(evidence, 0.02)
+        assert gain * 1e-5 / 4 <= verify.EXACT
+
+
+def test_a_flag_can_always_clear() -> None:
+    """The release stands above 0 whatever the noise, and a fault whose ordinary picture never falls below it is not armed."""
+    assert calibrate.release_below(0.05, 0.2) > 0
+    assert _limit(40, wanted=0.015).release > 0
+    constant = calibrate.limit_for(
+        calibrate_normal=np.full(60, 0.5, np.float32),
+        test_normal=np.full(9, 0.5, np.float32),
+        test_fault=np.full(9, 0.5, np.float32),
+        bound=0.05, noise=0.0, wanted=None, groups=[str(index) for index in range(60)], by_group=False, images_sha256="0" * 64,
+    )  # fmt: skip
+    assert not constant.armed
+    assert constant.reason is not None
+    assert "stay for good" in constant.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,44 @@ def test_the_device_tree_names_the_board(tmp_path: Path) -> None:
     file.write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\x00")
     assert device_tree_model(file) == "Raspberry Pi 5 Model B Rev 1.0"
     assert device_tree_model(tmp_path / "none") == ""
+
+
+VNNI = "avx2 fma avx512f avx512_vnni"
+
+
+@pytest.mark.parametrize(
+    ("board", "flags", "cores", "memory_mib", "reason"),
+    [
+        ("x86-64-avx2", "avx2 fma avx512f", 2, 4000, ""),
+        ("x86-64-avx2", "avx2 fma avx512f", 64, 250_000, ""),
+        ("x86-64-avx2", VNNI, 2, 4000, "the board lacks.*avx512_vnni"),
+        ("x86-64-avx2", "avx2 fma avx_vnni", 2, 4000, "the board lacks.*avx_vnni"),
+        ("x86-64-avx2", "avx2 fma amx_int8", 2, 4000, "the board lacks.*amx_int8"),
+        ("x86-64-avx2", "avx2 fma", 1, 4000, "cores are 1, the board has 2"),
+        ("x86-64-avx2", "avx2 fma", 2, 2000, "memory is 2000 MiB"),
+        ("x86-64-avx512-vnni", VNNI, 4, 8000, ""),
+        ("x86-64-avx512-vnni", VNNI, 2, 8000, "cores are 2"),
+        ("x86-64-avx512-vnni", VNNI + " amx_int8", 4, 8000, "the board lacks.*amx_int8"),
+    ],
+)
+def test_a_machine_that_can_more_is_not_the_board(
+    board: str, flags: str, cores: int, memory_mib: int, reason: str
+) -> None:
+    """What a faster instruction set measured proves nothing of a board without it, nor do fewer cores or less memory."""
+    machine = MachineFacts("x86_64", "some processor", cores, frozenset(flags.split()), memory_mib)
+    found = "; ".join(mismatches(load_device(board)[1], machine))
+    assert bool(found) == bool(reason)
+    assert re.search(reason, found)
+
+
+def test_a_board_file_is_refused_for_its_name_and_patterns(tmp_path: Path) -> None:
+    """What would fail after the build fails before it, and says how to put it right."""
+    text = (device_folder() / "intel-n100.toml").read_text()
+    spaced = tmp_path / "My Board.toml"
+    spaced.write_text(text)
+    with pytest.raises(ConfigError, match=r"rename it.*my-board\.toml"):
+        load_device(str(spaced))
+    own = tmp_path / "own.toml"
+    own.write_text(text.replace('cpu_model = "N100\\\\b"', 'cpu_model = "("'))
+    with pytest.raises(ConfigError, match="not a regular expression"):
+        load_device(str(own))

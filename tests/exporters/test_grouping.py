@@ -75,3 +75,9 @@ def test_folds_keep_groups_whole_and_show_every_class_in_each() -> None:
         mine = [fold for fold, kinds in zip(found, classes, strict=True) if label in kinds]
         assert set(mine) == set(range(5))
         assert max(mine.count(fold) for fold in range(5)) < 0.26 * len(mine)
+
+
+def test_a_number_pattern_must_find_a_number() -> None:
+    """What it finds is said, and what to write instead."""
+    with pytest.raises(ConfigError, match=r"'part' in 'part1\.jpg', which is no number"):
+        group_names(["part1.jpg"], FRAMES[:1], Grouping(number_pattern="(part)"))

@@ -75,3 +75,23 @@ def test_a_failing_disk_is_one_line_too(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setattr("exporters.recheck.recheck", full)
     assert main(["verify", "bundle"]) == 1
     assert capsys.readouterr().err == "edge-export: /out/model.onnx: No space left on device.\n"
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("quantization = { threads = [8] }", "the board has 2 cores"),
+        ("quantization = { threads = [0] }", "quantization.threads.0"),
+        ('quantization = { schemes = ["decoder-int4"] }', "siglip has no decoder"),
+    ],
+)
+def test_a_plan_refuses_what_cannot_be_tried(
+    extra: str, said: str, site: Path, siglip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, before anything is built."""
+    recipe = job_for(site, siglip.name).recipe_file
+    (site / "threads.toml").write_text(recipe.read_text().replace("[images]", extra + "\n[images]", 1))
+    assert main(["plan", str(site / "threads.toml"), "--board", BOARD]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1

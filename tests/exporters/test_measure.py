@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
 
 from edge.bundle import open_bundle
 from edge.errors import ExportError
+from edge.infer import Engine
 from exporters import measure
 
 
@@ -51,3 +53,20 @@ def test_peak_memory_is_read_from_the_status() -> None:
     """VmHWM in MiB; an unknown format counts as none."""
     assert measure.peak_rss_mib("Name:\tx\nVmHWM:\t  204800 kB\n") == 200.0
     assert measure.peak_rss_mib("") == 0.0
+
+
+def test_large_graphs_are_loaded_for_their_turn(words_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never two at once, and each still gets both distributions, in several turns."""
+    alive: list[weakref.ref[Engine]] = []
+    real = Engine.load
+
+    def watched(*arguments: object, **named: object) -> Engine:
+        assert not any(one() is not None for one in alive), "the last one is still held"
+        engine = real(*arguments, **named)  # type: ignore[arg-type]
+        alive.append(weakref.ref(engine))
+        return engine
+
+    monkeypatch.setattr(Engine, "load", watched)
+    timing = measure.run(_job(words_bundle, copies=2).model_copy(update={"together": False}))
+    assert len(alive) == 2 * measure.LOADED_TURNS
+    assert all(latency.runs >= measure.LOADED_TURNS for latency in (*timing.infer, *timing.frame))

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from edge.bundle import open_bundle
-from edge.errors import ConfigError
+from edge.errors import ConfigError, ExportError
 from edge.infer import Engine
-from exporters import pipeline
+from exporters import exact, pipeline
 from exporters.families.base import Question, read_checkpoint
 from exporters.families.registry import FAMILIES
 from exporters.families.smolvlm import SmolVlm
 from exporters.job import prepare
 from exporters.load import inspect
+from exporters.onepass.generative import GenerativeModel
+from exporters.onepass.plan import plan_stream
 from tests.exporters import tiny_checkpoints as tiny
+from tests.exporters.conftest import NOW
 from tests.exporters.onepass_check import draw
 
 RECIPE = """
@@ -155,7 +159,8 @@ def test_a_plan_says_that_weights_stay_on_disk(tmp_path: Path) -> None:
     assert large.schemes == ("dynamic-int8", "decoder-int4")
     planned = pipeline.plan(large)
     assert any("tensor by tensor" in line for line in planned.steps)
-    assert planned.peak_memory_mib * 2**20 < geometry.matmul_parameters * 4
+    assert planned.export_memory_mib * 2**20 < geometry.matmul_parameters * 4
+    assert planned.peak_memory_mib > planned.export_memory_mib, "what was written is run, too"
     sizes = {option.scheme: option.size_bytes for option in planned.options}
     assert 0.5 < sizes["decoder-int4"] / sizes["dynamic-int8"] < 1
 
@@ -180,3 +185,60 @@ def test_a_checkpoint_with_loud_attention_is_masked_deeper(tmp_path: Path) -> No
         )
     assert np.abs(quick - reference).max() > 1e-2, "the quick mask is wrong here, so the choice matters"
     assert np.abs(sure - reference).max() < 1e-3
+
+
+def _streamed(folder: Path, schemes: str) -> Path:
+    """A recipe for a tiny SmolVLM that stays on disk."""
+    (folder / "smolvlm").mkdir()
+    tiny.smolvlm(folder / "smolvlm")
+    recipe = RECIPE.replace("[quant", "[generative]\nstream = true\n[quant").replace(
+        "flips_share = 0.2", "flips_share = 1.0"
+    )
+    (folder / "recipe.toml").write_text(recipe.replace('["float32", "dynamic-int8"]', schemes))
+    return folder / "recipe.toml"
+
+
+def test_what_cannot_be_streamed_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    """static-int8 needs the checkpoint in memory: asked for, it is an error; as a board's default it is left out."""
+    recipe = _streamed(tmp_path, '["static-int8"]')
+    with pytest.raises(ConfigError, match=r"static-int8 needs the checkpoint in memory.*generative\.stream = false"):
+        prepare(recipe, "x86-64-avx2")
+    recipe.write_text(recipe.read_text().replace('schemes = ["static-int8"]\n', ""))
+    assert prepare(recipe, "x86-64-avx2").schemes == ("dynamic-int8", "decoder-int4")
+    assert prepare(recipe, "intel-n100").schemes == ("float32", "dynamic-int8")
+
+
+@pytest.mark.slow
+def test_a_streamed_graph_is_compared_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though only int8 is packed: the right graph's difference is in the report, one with its questions swapped is refused."""
+    job = prepare(_streamed(tmp_path, '["dynamic-int8"]'), "x86-64-avx2")
+    bundle = pipeline.build(job, tmp_path / "out", now=NOW, say=lambda _: None)
+    assert "The float32 graph, not packed, is the checkpoint: on 4 images" in (bundle / "report.md").read_text()
+    assert {one.scheme for one in open_bundle(bundle).manifest.proof.candidates} == {"dynamic-int8"}
+    real = GenerativeModel.stream
+
+    def swapped(self: GenerativeModel, questions: Sequence[Question], *rest: Any) -> Path:
+        return real(self, list(reversed(questions)), *rest)
+
+    monkeypatch.setattr(GenerativeModel, "stream", swapped)
+    with pytest.raises(ExportError, match=r"not the checkpoint.*rows are swapped"):
+        pipeline.build(job, tmp_path / "out", now=NOW, say=lambda _: None)
+
+
+def test_a_comparison_that_does_not_fit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither memory nor disk is overrun for it; plan warns, and what the report would say names the reason."""
+    need = plan_stream({"model.text_model.layers.0.up.weight": (30_000, 30_000)}, "float32")
+    assert exact.lacking(need, 24_000, 1e12) is None
+    assert "over half of this machine's 6000 MiB" in str(exact.lacking(need, 6000, 1e12))
+    assert "MiB are free" in str(exact.lacking(need, 24_000, 1e9))
+    assert "tolerance.flips_share alone" in exact.unchecked("why")
+    job = prepare(_streamed(tmp_path, '["dynamic-int8"]'), "x86-64-avx2")
+    allowed = pipeline.plan(job)
+    assert not any("not be compared" in warning for warning in allowed.warnings)
+    monkeypatch.setattr(exact, "MEMORY_SHARE", 0.0)
+    refused = pipeline.plan(job)
+    assert any("not be compared" in warning for warning in refused.warnings)
+    assert refused.seconds < allowed.seconds
+    assert exact.notes(
+        job, lambda path: path, tmp_path, frames=np.zeros((1, 64, 64, 3), np.uint8), reference=np.zeros((1, 2), np.float32), say=print
+    )[0].startswith("The float32 graph is not compared")  # fmt: skip

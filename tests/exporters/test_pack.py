@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -73,3 +74,27 @@ def test_versions_rise(words_bundle: Path) -> None:
     assert pack.next_version(out, "other", None) == 1
     with pytest.raises(ExportError, match="version = 2"):
         pack.next_version(out, "toy", 1)
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path, below: str) -> None:
+    """Before anything is built: a file stands where the folder should."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=r"is no folder.*another --out"):
+        pack.next_version(tmp_path / "file" / below, "x", None)
+    assert pack.next_version(tmp_path / "new" / "deeper", "x", None) == 1
+
+
+def test_a_full_disk_is_an_error_with_its_reason(
+    words_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system says reaches the user, and nothing is left behind."""
+    files, manifest = _parts(words_bundle)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pack.shutil, "copyfile", full)  # type: ignore[attr-defined] # the call that fails
+    with pytest.raises(ExportError, match="No space left"):
+        pack.pack(tmp_path, "full", files, manifest)
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from edge.bundle import open_bundle
 from edge.errors import ConfigError, ExportError
 from exporters import measure, pipeline
+from exporters.assemble import weak_notes
 from exporters.images import load_album
 from exporters.job import Job, prepare
 from tests.exporters.conftest import BOARD, NOW, job_for
@@ -136,6 +138,11 @@ def test_images_in_two_classes_or_nowhere_are_refused(site: Path, siglip: Path, 
     )
     with pytest.raises(ExportError, match="listed as normal"):
         load_album(both, job.base, job.input)
+    hidden = [job.recipe.faults[0].model_copy(update={"images": ("../site/normal/normal_1_*.jpg",)})]
+    with pytest.raises(ExportError, match="listed as normal and as crack"):
+        load_album(job.recipe.model_copy(update={"faults": tuple(hidden)}), job.base, job.input)
+    with pytest.raises(ExportError, match="listed as normal and as crack"):
+        pipeline.plan(replace(job, recipe=job.recipe.model_copy(update={"faults": tuple(hidden)})))
     empty = job.recipe.model_copy(
         update={"images": job.recipe.images.model_copy(update={"normal": ("nothing/*.jpg",)})}
     )
@@ -158,3 +165,42 @@ def test_manifest_scores_are_those_of_the_report(words_bundle: Path) -> None:
     with (words_bundle / "images.csv").open() as stream:
         listed = {(row["crack"], row["dent"]) for row in csv.DictReader(stream)}
     assert shown <= listed
+
+
+def test_few_normal_pictures_make_an_unarmed_bundle(site: Path, siglip: Path, tmp_path: Path) -> None:
+    """The documented way in: three pictures, or a single one, build without a fault being armed, and no verdict hangs on rounding."""
+    for pattern in ("normal/normal_0_*.jpg", "normal/normal_0_0.jpg"):
+        job = job_for(site, siglip.name, 'quantization = { schemes = ["float32"], threads = [1] }')
+        few = job.recipe.images.model_copy(update={"normal": (pattern,), "fit_share": 0.0, "test_share": 0.0})
+        recipe = job.recipe.model_copy(
+            update={"images": few, "tolerance": job.recipe.tolerance.model_copy(update={"flips_share": 0.0})}
+        )
+        manifest = open_bundle(
+            pipeline.build(replace(job, recipe=recipe), tmp_path, now=NOW, say=lambda _: None)
+        ).manifest
+        assert not any(fault.armed for fault in manifest.faults)
+        assert manifest.proof.parity.flips == 0
+
+
+def test_what_took_more_memory_than_the_board_has_is_refused(site: Path, siglip: Path, tmp_path: Path) -> None:
+    """Whatever machine measured it: ONNX Runtime alone takes more than 32 MiB."""
+    job = job_for(site, siglip.name, 'quantization = { schemes = ["float32"], threads = [1] }')
+    small = replace(job, board=job.board.model_copy(update={"memory_mib": 32}))
+    with pytest.raises(ExportError, match=r"running the graph took \d+ MiB, board x86-64-avx2 has 32 MiB"):
+        pipeline.build(small, tmp_path, now=NOW, say=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weak_faults_are_named(words_bundle: Path) -> None:
+    """Below an AUROC of 0.6, or when nothing was flagged; a good fault, and one without fault pictures, are not."""
+    known = open_bundle(words_bundle).manifest.faults[0]
+    assert known.calibration is not None
+
+    def judged(area: float | None, detected: float | None) -> list[str]:
+        evidence = known.calibration.model_copy(update={"auroc": area, "detection_measured": detected})  # type: ignore[union-attr] # asserted above
+        return weak_notes([known.model_copy(update={"calibration": evidence})])
+
+    assert judged(0.9, 0.4) == judged(None, None) == []
+    assert "AUROC 0.398" in judged(0.398, 0.2)[0]
+    assert "not one of its test pictures" in judged(0.9, 0.0)[0]
+    assert "AUROC" not in judged(0.9, 0.0)[0]

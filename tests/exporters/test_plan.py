@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.errors import ExportError
 from exporters import pipeline
 from exporters.device import load_device
 from exporters.families.base import Geometry
 from exporters.job import Job, prepare
+from exporters.onepass.plan import StreamPlan
 from exporters.plan import MIB, Plan, latency_ms, make_plan, size_bytes
 from tests.exporters import tiny_checkpoints as tiny
 from tests.exporters.conftest import BOARD, job_for
@@ -80,3 +82,32 @@ def test_a_dual_encoder_is_offered_none(site: Path, siglip: Path) -> None:
     """Its position table has one size."""
     job = job_for(site, siglip.name)
     assert not any("resolution_px" in line for line in pipeline.plan(job).lines())
+
+
+def test_what_the_board_cannot_hold_is_refused(site: Path, siglip: Path) -> None:
+    """The smallest graph alone is larger than the memory: no build is begun."""
+    job = job_for(site, siglip.name)
+    with pytest.raises(ExportError, match=r"smallest graph is estimated at 6\d\d\d MiB.* has 4096 MiB"):
+        _plan(job, Geometry(matmul_parameters=7_000_000_000, other_parameters=0, flop=8e12))
+
+
+def test_memory_to_run_and_to_build_are_told_apart(site: Path, siglip: Path) -> None:
+    """Each candidate's memory is shown; the build's peak holds what is timed together, or one of them where that is too much."""
+    job = job_for(site, siglip.name)
+    plan = _plan(job, VIT_B, normal=90)
+    floats = next(option for option in plan.options if option.scheme == "float32")
+    assert 400 < floats.running_bytes / MIB < 550, "459 MiB were measured for 324 MiB of products"
+    assert f"{floats.running_bytes / MIB:.0f}" in next(line for line in plan.lines() if "float32 x1" in line)
+    assert "running MiB" in "".join(plan.lines())
+    large = Geometry(matmul_parameters=3_000_000_000, other_parameters=0, flop=8e12)
+    streamed = StreamPlan(1, 3 * 2**30, 2**30, 100.0, 4 * 2**30)
+    one, all_held = (
+        make_plan(
+            job.recipe, job.board, checkpoint=job.checkpoint, spec=job.pixels, geometry=large, images={}, family="x",
+            schemes=("dynamic-int8", "decoder-int4"), streamed=streamed, machine_mib=machine_mib,
+        )
+        for machine_mib in (16_000, 100_000)
+    )  # fmt: skip
+    least = max(option.running_bytes for option in one.options) / MIB
+    assert one.export_memory_mib == all_held.export_memory_mib < least
+    assert least < one.peak_memory_mib < all_held.peak_memory_mib

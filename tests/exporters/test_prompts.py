@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporters.prompts import questions
+from exporters import load
+from exporters.families.base import Question
+from exporters.prompts import cut_off, questions
 from tests.exporters.conftest import job_for
 
 
@@ -18,3 +20,16 @@ def test_phrases_are_trimmed_and_counted_once(site: Path, siglip: Path) -> None:
     assert asked[0].words == ("a crack", "a fracture")
     assert asked[0].normal_words == ("an unbroken part",)
     assert asked[1].normal_words == recipe.normal_words
+
+
+def test_a_phrasing_that_is_cut_off_is_named_once(site: Path, siglip: Path) -> None:
+    """The text tower silently reads the beginning alone, so the report says which phrasing is too long, and by how much."""
+    job = job_for(site, siglip.name)
+    model = load.load(job.checkpoint, job.family)
+    most = model.model.config.text_config.max_position_embeddings  # type: ignore[attr-defined] # a dual encoder's
+    long = " ".join(["crack"] * most)
+    asked = [Question("a", ("a dent", long), ("fine",)), Question("b", (long,), ("fine",))]
+    (note,) = cut_off(model, asked)
+    assert long in note
+    assert f"the checkpoint reads {most}" in note
+    assert cut_off(model, [Question("a", ("a dent",), ("fine",))]) == ()

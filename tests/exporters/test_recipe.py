@@ -27,6 +27,11 @@ def _write(folder: Path, text: str) -> Path:
     [
         ("= nonsense", "not TOML"),
         (GOOD + 'typo = "y"\n', "faults.0.typo"),
+        (GOOD.replace('"a crack"', '"", "  "'), "faults.0.words.0"),
+        ("normal_words = []\n" + GOOD, "normal_words"),
+        ('normal_words = ["A  crack"]\n' + GOOD, "'a crack' stands for crack and for its normal state"),
+        ("quantization = { threads = [0] }\n" + GOOD, "quantization.threads.0"),
+        ("quantization = { threads = [] }\n" + GOOD, "quantization.threads"),
         (GOOD.replace('words = ["a crack"]', "words = []"), "faults.0.words"),
         (GOOD + GOOD[GOOD.index("[[faults]]") :], "fault ids repeat"),
         ('head = { kind = "fitted" }\n' + GOOD, "needs images.normal"),
@@ -93,3 +98,16 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     found = recipe.Recipe.model_validate(tomllib.loads(GOOD))
     with pytest.raises(ConfigError, match=r"config\.json"):
         recipe.checkpoint_folder(found, tmp_path)
+
+
+def test_one_file_has_one_spelling(tmp_path: Path) -> None:
+    """However a pattern winds, the same picture is found once, so that two classes cannot both claim it unseen; a link keeps its name."""
+    for folder in ("pics/bad", "r", "store"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "store" / "9f3").write_bytes(b"")
+    (tmp_path / "pics" / "bad" / "a.jpg").write_bytes(b"")
+    (tmp_path / "pics" / "bad" / "b.jpg").symlink_to(tmp_path / "store" / "9f3")
+    base = tmp_path / "r"
+    whole = recipe.find_images(["../pics"], base)
+    assert [path.name for path in whole] == ["a.jpg", "b.jpg"]
+    assert recipe.find_images(["../pics", "../pics/bad/*.jpg", "../r/../pics/*/*.jpg"], base) == whole

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.errors import ExportError
 from exporters.families.gemma3 import Gemma3
 from exporters.onepass.check import compare, require_exact
 from exporters.settle import quantize_blocks, quantize_columns
@@ -99,3 +100,12 @@ def test_four_bits_in_the_decoder_only(case: check.Case, tmp_path: Path) -> None
     assert "MatMulInteger" in kinds
     found = compare(check.run(written.graph, case.frames), case.reference)
     assert 1e-3 < found.mean_abs < 2
+
+
+def test_a_scheme_that_cannot_be_streamed_is_no_float32(case: check.Case, tmp_path: Path) -> None:
+    """It raises instead of writing float32 under its name."""
+    with pytest.raises(ExportError, match="static-int8 cannot be written tensor by tensor"):
+        stream(
+            case.model.family, case.model.checkpoint, case.prompts, tmp_path / "g.onnx",
+            scheme="static-int8",  # type: ignore[arg-type] # what a recipe may hold
+        )  # fmt: skip

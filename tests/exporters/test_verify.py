@@ -78,3 +78,21 @@ def test_golden_inputs_that_cannot_tell_faults_apart_are_named() -> None:
     """A proof that a swapped graph would pass is no proof."""
     golden = np.array([[0.1, 0.9, 0.12], [0.2, 0.3, 0.19]], np.float32)
     assert verify.indistinct(golden, 0.05) == [(0, 2)]
+
+
+def test_rounding_at_the_threshold_is_no_flip() -> None:
+    """A score that lies on its threshold turns by its last digit; one that moved further is a flip, however near it lies."""
+    limit = np.array([0.5], np.float32)
+    reference = np.array([[0.5], [0.9]], np.float32)
+    assert verify.compare(reference, reference - np.float32(5e-5), limit, limit, 0.0).flips == 0
+    assert verify.compare(reference, reference - np.float32(2e-4), limit, limit, 0.0).flips == 1
+
+
+def test_float32_is_not_advised_where_it_failed() -> None:
+    """The message offers what has not been tried."""
+    with pytest.raises(ExportError, match="add float32 to"):
+        verify.choose([_measured("static-int8", 4, 5)])
+    with pytest.raises(ExportError) as caught:
+        verify.choose([_measured("float32", 4, 5)])
+    assert "add float32" not in str(caught.value)
+    assert "raise tolerance.flips_share" in str(caught.value)
