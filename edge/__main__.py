@@ -9,6 +9,7 @@ import argparse
 import getpass
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -234,10 +235,7 @@ def _integration(options: argparse.Namespace) -> int:
     if options.out is None:
         print(text, end="")
         return EXIT_OK
-    try:
-        options.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {options.out}: {error.strerror}") from error
+    _write(options.out, text.encode())
     return EXIT_OK
 
 
@@ -285,10 +283,13 @@ def _command(options: argparse.Namespace) -> int:
     verb = Verb(options.verb)
     duration = getattr(options, "duration", None)
     duration_s = None if duration is None else parse_duration_s(duration)
+    out: Path | None = getattr(options, "out", None)
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"cannot write {out}: there is no folder {out.absolute().parent}")
     with _client(options) as client:
         reply = client.command(
             verb,
-            user=options.user or getpass.getuser(),
+            user=options.user or _who(),
             comment=options.reason,
             alarm_id=getattr(options, "alarm", None),
             occurrence_id=getattr(options, "occurrence", None),
@@ -297,12 +298,27 @@ def _command(options: argparse.Namespace) -> int:
             camera=getattr(options, "camera", None),
             bundle=getattr(options, "bundle", None),
         )
-        if reply["snapshot"] is not None:
-            options.out.write_bytes(client.picture(reply["snapshot"]))
+        if reply["snapshot"] is not None and out is not None:
+            _write(out, client.picture(reply["snapshot"]))
         print(outcome_line(verb, reply))
         if verb is Verb.EXPLAIN and reply["ok"]:
             print(client.explanation(options.alarm)["text"])
     return EXIT_OK if reply["ok"] else EXIT_FAILED
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _who() -> str:
+    """Who is logged in; a container's user may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
 
 
 def _log_ready(summary: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 import threading
@@ -15,6 +16,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
+
+from pydantic import ValidationError
 
 from edge.command import Verb
 from edge.envelope import Incoming, Subscription
@@ -28,8 +31,9 @@ CONNECT_S = 10.0
 RETAINED_S = 3.0  # for the broker to hand over what it keeps
 ANSWER_S = 10.0
 RELOAD_S = 180.0  # a large bundle is read and proven beside the frames of the running one
-HEARTBEAT_S = 35.0
+HEARTBEAT_S = 35.0  # at least; a node that says so has longer intervals
 EXPLANATION_S = 60.0  # it is made in time left over; the daemon's own patience is 20 s unless its site says otherwise
+_log = logging.getLogger(__name__)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -98,14 +102,20 @@ class Client:
         return sorted(found, key=lambda alarm: (alarm["acked"], not alarm["active"], -alarm["severity"], alarm["id"]))
 
     def heartbeat(self) -> dict[str, Any]:
-        """The next heartbeat.
+        """The next heartbeat, as often as the node says that it has one.
 
         Raises:
-            EdgeError: none came.
+            EdgeError: the node is offline, or none came.
         """
-        if not self._wait(lambda: "heartbeat" in self._newest, HEARTBEAT_S):
+        self._online()
+        self._wait(lambda: "meta" in self._newest, RETAINED_S)
+        interval_s = self._newest.get("meta", {}).get("heartbeat_s") or 0.0
+        patience_s = max(HEARTBEAT_S, 1.5 * interval_s + 5.0)
+        if interval_s > HEARTBEAT_S:
+            _log.warning("waiting for the next heartbeat, at most %.0f s: publish.heartbeat_s is long", interval_s)
+        if not self._wait(lambda: "heartbeat" in self._newest, patience_s):
             raise EdgeError(
-                f"no heartbeat in {HEARTBEAT_S:.0f} s: the daemon is not running or its broker is elsewhere"
+                f"no heartbeat in {patience_s:.0f} s: the daemon hangs, its broker is elsewhere, or we may not read that topic"
             )
         return self._newest["heartbeat"]
 
@@ -127,22 +137,22 @@ class Client:
         Raises:
             EdgeError: the node is offline, does not answer, or we may not ask.
         """
-        if not self.state()["online"]:
-            raise EdgeError(f"the daemon is offline ({', '.join(self.state()['reasons'])}); nobody would answer")
+        self._online()
         if verb is Verb.ACK and occurrence_id is None:
             occurrence_id = self._occurrence(alarm_id)
-        request = Command(
-            request_id=uuid.uuid4().hex,
-            issued_at=timestamp(time.time_ns()),
-            user=user,
-            comment=comment,
-            alarm_id=alarm_id,
-            occurrence_id=occurrence_id,
-            duration_s=duration_s,
-            one_shot=one_shot,
-            camera=camera,
-            bundle=bundle,
-        )
+        fields: dict[str, object] = {
+            "user": user,
+            "comment": comment,
+            "alarm_id": alarm_id,
+            "occurrence_id": occurrence_id,
+        }
+        fields |= {"duration_s": duration_s, "one_shot": one_shot, "camera": camera, "bundle": bundle}
+        stamp = {"request_id": uuid.uuid4().hex, "issued_at": timestamp(time.time_ns())}
+        try:
+            request = Command.model_validate(stamp | fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
         self._connection.publish(COMMAND.outgoing(self._prefix, request, verb.value))
         patience_s = RELOAD_S if verb is Verb.RELOAD else ANSWER_S
         if not self._wait(lambda: request.request_id in self._replies or self._refused(), patience_s):
@@ -174,6 +184,11 @@ class Client:
         if not self._wait(lambda: snapshot["sha256"] in self._pictures, ANSWER_S):
             raise EdgeError(f"the picture did not come on {snapshot['topic']}: may we read that topic?")
         return self._pictures[snapshot["sha256"]]
+
+    def _online(self) -> None:
+        state = self.state()
+        if not state["online"]:
+            raise EdgeError(f"the daemon is offline ({', '.join(state['reasons'])}); nobody would answer")
 
     def _occurrence(self, alarm_id: str | None) -> str:
         for alarm in self.alarms():

@@ -5,6 +5,7 @@ Pure but for its memory of request ids: time is an argument. What a verb does to
 
 from __future__ import annotations
 
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MAX_AGE_S = 30.0  # an operator's click that arrives later than this is no longe
 MAX_AHEAD_S = 30.0  # clocks differ
 MAX_REMEMBERED = 1_000
 MAX_TOPIC_BYTES = 512
+MAX_TOPIC_LEVELS = 100  # Mosquitto drops the connection of whoever publishes on more than 200
 
 
 class Verb(StrEnum):
@@ -128,11 +130,15 @@ class CommandDesk:
 def usable_response_topic(topic: str, prefix: str) -> bool:
     """Whether a reply may go to the topic that a request names: a real topic, and none on which something else of ours, or Sparkplug, is said.
 
-    Our account may write there, so a reply could pass for an alarm's condition or a node's death.
+    Our account may write there, so a reply could pass for an alarm's condition or a node's death; and one on a topic that brokers take for broken would
+    cost us the connection.
     """
     ours = topic.startswith(f"{prefix}/") and not topic.startswith(f"{prefix}/res/")
-    odd = any(letter in topic for letter in "+#\x00") or topic.startswith(("$", "spBv1.0/"))
-    return 0 < len(topic.encode()) <= MAX_TOPIC_BYTES and not ours and not odd
+    odd = any(letter in "+#" or unicodedata.category(letter) in {"Cc", "Cs"} for letter in topic)
+    reserved = topic.startswith(("$", "spBv1.0/"))
+    if ours or odd or reserved or topic.count("/") >= MAX_TOPIC_LEVELS:
+        return False
+    return 0 < len(topic.encode()) <= MAX_TOPIC_BYTES
 
 
 def refuse(command: Command, code: Code, detail: str) -> Reply:

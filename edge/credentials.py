@@ -12,7 +12,22 @@ _OTHERS = 0o007  # read, write, execute for everybody; a group may read (systemd
 _TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def password(settings: BrokerSettings) -> str | None:
+def try_credentials(settings: BrokerSettings, section: str = "broker") -> None:
+    """Open everything that a connection will need, so that what is wrong with it is said at the start.
+
+    Args:
+        settings: the broker.
+        section: where it stands in the site file, for the message.
+
+    Raises:
+        ConfigError: a password, certificate or key file cannot be used.
+    """
+    password(settings, section)
+    if settings.tls is not None:
+        tls_context(settings.tls, section)
+
+
+def password(settings: BrokerSettings, section: str = "broker") -> str | None:
     """The broker password, without its trailing line end; None when none is configured.
 
     Raises:
@@ -22,18 +37,18 @@ def password(settings: BrokerSettings) -> str | None:
     if path is None:
         return None
     if settings.username is None:
-        raise ConfigError("broker.password_file is set but broker.username is not: give both")
-    _refuse_open_secret(path, "broker.password_file")
+        raise ConfigError(f"{section}.password_file is set but {section}.username is not: give both")
+    _refuse_open_secret(path, f"{section}.password_file")
     try:
         text = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"broker.password_file {path} cannot be read as text: {error}") from error
+        raise ConfigError(f"{section}.password_file {path} cannot be read as text: {error}") from error
     if not text:
-        raise ConfigError(f"broker.password_file {path} is empty: write the password into it")
+        raise ConfigError(f"{section}.password_file {path} is empty: write the password into it")
     return text
 
 
-def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+def tls_context(tls: TlsSettings, section: str = "broker") -> ssl.SSLContext:
     """A client context that checks the broker's certificate and host name; mutual when we have a certificate.
 
     Raises:
@@ -45,14 +60,14 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     try:
         context.load_verify_locations(cafile=tls.ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"broker.tls.ca_file {tls.ca_file} is not a readable PEM certificate: {error}") from error
+        raise ConfigError(f"{section}.tls.ca_file {tls.ca_file} is not a readable PEM certificate: {error}") from error
     if tls.cert_file is not None and tls.key_file is not None:
-        _refuse_open_secret(tls.key_file, "broker.tls.key_file")
+        _refuse_open_secret(tls.key_file, f"{section}.tls.key_file")
         try:
             context.load_cert_chain(tls.cert_file, tls.key_file, password=_no_passphrase)
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"broker.tls.cert_file {tls.cert_file} and key_file {tls.key_file} are not a readable PEM pair: {error}"
+                f"{section}.tls.cert_file {tls.cert_file} and key_file {tls.key_file} are not a readable PEM pair: {error}"
             ) from error
     return context
 

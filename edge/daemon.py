@@ -28,6 +28,7 @@ from edge.messages import Reply, State, timestamp
 from edge.mqtt import Connection
 from edge.publish import Publisher, state_message
 from edge.realtime import Grant, make_realtime, trim_memory
+from edge.refusal import Refusals
 from edge.reload import Order, Reloader, Result, Trial
 from edge.report import offline_state
 from edge.session import Brake
@@ -37,6 +38,7 @@ from edge.source import Source
 from edge.sparkplug.setup import sparkplug_catalogue, sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
 from edge.topics import STATE
+from edge.twin import Doppelganger
 from edge.watch import House, Memory, Proven, make_plan, make_worker, prove_plan, publish_policy, remember
 from edge.worker import Inbox, Worker
 
@@ -71,6 +73,7 @@ class Daemon:
         self._started_ts = timestamp(self._clock.wall_ns())
         self._twin_ns: int | None = None
         self._session = ulid(self._clock.wall_ns(), secrets.randbits(80))
+        self._doppelganger = Doppelganger(self._session, self._started_ts)
         self._version = package_version()
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -103,6 +106,8 @@ class Daemon:
             put_command=self._put_command,
             clock=self._clock,
         )
+        speakers = [self._ingest, self._outlet] + ([] if self._sparkplug is None else [self._sparkplug])
+        self._refusals = Refusals(site.prefix(), [speaker.denied for speaker in speakers])
         self._publisher = Publisher(
             prefix=site.prefix(),
             session=self._session,
@@ -240,7 +245,7 @@ class Daemon:
             session_expiry_s=SESSION_EXPIRY_S,
             on_forgotten=lambda: self._journal.forgotten(),  # noqa: PLW0108 - the journal is built after its connection
             on_up=self._reconnected,
-            on_down=lambda _reason: self._journal.link_down(),
+            on_down=lambda _reason: self._disconnected(),
             on_acknowledged=self._acknowledged,
             will=state_message(prefix, offline_state(self._session, self._version, ("connection lost",))),
         )
@@ -267,17 +272,17 @@ class Daemon:
             self._health.rejected(rejection.reason, camera=rejection.camera, sensor=rejection.sensor)
             self._log_first(rejection.camera or rejection.sensor or "somebody", rejection.reason, rejection.detail)
 
-    def _heard_state(self, payload: bytes) -> None:
-        """Our own words come back; a state that was said since our start and is not ours is a twin's: most brokers tell of it no other way."""
-        said = State.model_validate_json(payload)
-        if said.session != self._session and said.online and said.ts is not None and said.ts > self._started_ts:
+    def _heard_state(self, incoming: Incoming) -> None:
+        """Our own words come back; others under our name may be a twin's."""
+        said = State.model_validate_json(incoming.payload)
+        if self._doppelganger.betrayed_by(said, retained=incoming.retained):
             self._twin_ns = self._clock.monotonic_ns()
             for connection in (self._ingest, self._outlet):
                 connection.give_way()
 
     def _commanded(self, incoming: Incoming) -> None:
         if incoming.topic == STATE.at(self._plan.site.prefix()):
-            self._heard_state(incoming.payload)
+            self._heard_state(incoming)
             return
         if not incoming.topic.startswith(f"{self._plan.site.prefix()}/cmd/"):
             return  # a session that the broker kept may hold subscriptions of an earlier site file
@@ -292,8 +297,13 @@ class Daemon:
         self._publisher.acknowledged(number, now_ns)
         self._journal.acknowledged(number, now_ns)
 
+    def _disconnected(self) -> None:
+        self._journal.link_down()
+        self._refusals.link_down()
+
     def _reconnected(self) -> None:
         self._journal.link_up()
+        self._refusals.link_up(self._clock.monotonic_ns())
         self._inbox.reconnected = True
         self._slots.wake()
 
@@ -348,6 +358,7 @@ class Daemon:
             send=self._outlet.publish,
             link=self._outlet.stats,
             taken_over=self._taken_over_ns,
+            refused=lambda: self._refusals.words(self._clock.monotonic_ns()),
             reload=lambda request, incoming: self._reloader.ask(Order(request, incoming), self._plan),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -12,13 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from edge.board import board_notes, check_board, machine_facts
 from edge.bundle import Bundle
 from edge.channel import resolve_channels
-from edge.errors import ConfigError
+from edge.credentials import try_credentials
 from edge.health import percentile
 from edge.infer import ProofResult, prove
 from edge.preprocess import Preprocessor
 from edge.realtime import make_realtime
 from edge.report import rss_mib
 from edge.settings import Site
+from edge.sparkplug.setup import try_servers
 from edge.standing import site_alarms
 from edge.watch import camera_budgets_ms, load_engine
 
@@ -40,9 +40,8 @@ def check_site(site: Site, bundle: Bundle) -> Iterator[str]:
     else:
         check_board(manifest.target, arch=facts.arch, cpu_flags=facts.cpu_flags, memory_mib=facts.memory_mib)
         yield f"board     {manifest.target.board} fits this machine: {facts.name}"
-    for path in _secrets(site):
-        if not os.access(path, os.R_OK):
-            raise ConfigError(f"{path} cannot be read by this user: check its owner and mode")
+    try_credentials(site.broker)
+    try_servers(site)
     channels = resolve_channels(site, manifest)
     budgets = camera_budgets_ms(site, bundle)
     proof = prove(
@@ -170,9 +169,3 @@ def _proof_text(proof: ProofResult) -> str:
         f"{proof.golden_inputs} golden inputs within {proof.golden_max_abs:.2g}; picture to scores p50 {proof.frame_p50_ms:.1f} ms, "
         f"p99 {proof.frame_p99_ms:.1f} ms of {proof.budget_ms:g} ms"
     )
-
-
-def _secrets(site: Site) -> list[os.PathLike[str]]:
-    tls = site.broker.tls
-    files = [site.broker.password_file, *((tls.ca_file, tls.cert_file, tls.key_file) if tls else ())]
-    return [path for path in files if path is not None]

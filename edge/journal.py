@@ -154,6 +154,14 @@ class Journal:
             self._outbox.say_again()
         self._wake.set()
 
+    def ask_again(self) -> None:
+        """Say once more what the broker has not confirmed: it refused it, and may take it now."""
+        with self._lock:
+            if self._outbox.up:
+                self._outbox.link_down()
+                self._outbox.link_up(self._now())
+        self._wake.set()
+
     # --- the network thread --------------------------------------------------------------------------------------------------------
 
     def link_up(self) -> None:

@@ -49,8 +49,8 @@ class Limits:
 class LinkEvents:
     """Who is told what; called on the thread that turns the link, and none of them may raise.
 
-    ``acknowledged`` gets paho's message number and the refusal's text or None; ``subscribed`` the refused filters,
-    and ``resubscribed`` those of a later change.
+    ``acknowledged`` gets paho's message number and the refusal's text or None; ``subscribed`` the filters that are refused once the first ones
+    are answered, and ``resubscribed`` those that are after a later change.
     """
 
     connected: Callable[[Limits], None]
@@ -123,7 +123,9 @@ class Link:
         self._probe = probe
         self._session_expiry_s = session_expiry_s
         self._subscriptions = subscriptions
-        self._changes: Sequence[Subscription] | None = None  # the newest change since the connection was made
+        self._asked: dict[int, Sequence[Subscription]] = {}  # by paho's number of the SUBSCRIBE packet
+        self._refused: dict[Subscription, str] = {}  # with the reason
+        self._subscribed = False  # the first ones are answered
         self._wake_fd = wake_fd
         self._events = events
         self._monotonic_ns = monotonic_ns
@@ -133,6 +135,7 @@ class Link:
         self._poller = select.poll()
         self.end: str | None = None  # why the broker or the network ended it, once it did
         self.answered = False  # the broker sent a CONNACK
+        self.refusal: str | None = None  # why that refused us
         self.proved_5 = False  # the probe was answered well
         self._client = self._fresh_client(version, client_id, will)
 
@@ -264,6 +267,7 @@ class Link:
         self.answered = True
         if reason.is_failure:
             self.end = f"the broker refused us: {reason}"
+            self.refusal = str(reason)
             return
         if self._probe:
             self.proved_5 = True
@@ -281,6 +285,7 @@ class Link:
         if self._subscriptions:
             self._subscribe(self._subscriptions)
         else:
+            self._subscribed = True
             self._events.subscribed(())
 
     def _subscribe(self, wanted: Sequence[Subscription]) -> None:
@@ -289,29 +294,44 @@ class Link:
                 (item.topic, SubscribeOptions(qos=item.qos, retainHandling=2 if item.no_retained else 0))
                 for item in wanted
             ]
-            self._client.subscribe(options)
+            _, number = self._client.subscribe(options)
         else:
-            self._client.subscribe([(item.topic, item.qos) for item in wanted])
+            _, number = self._client.subscribe([(item.topic, item.qos) for item in wanted])
+        if number is not None:
+            self._asked[number] = wanted
 
     def resubscribe(self, wanted: Sequence[Subscription]) -> None:
         """Ask for these topics instead; those that stay are not interrupted."""
         gone = [item.topic for item in self._subscriptions if item not in wanted]
         fresh = [item for item in wanted if item not in self._subscriptions]
-        self._subscriptions, self._changes = wanted, fresh
+        self._subscriptions = wanted
+        self._refused = {item: reason for item, reason in self._refused.items() if item in wanted}
         if gone:
             self._client.unsubscribe(gone)
         if fresh:
             self._subscribe(fresh)
+        else:
+            self._events.resubscribed(self._refused_texts())
+
+    def ask_again(self) -> None:
+        """Ask once more for what was refused: the access rules may have been mended."""
+        if self._refused:
+            self._subscribe(tuple(self._refused))
+
+    def _refused_texts(self) -> tuple[str, ...]:
+        return tuple(f"{item.topic} ({reason})" for item, reason in self._refused.items())
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
-        del client, userdata, mid, properties
-        asked = self._subscriptions if self._changes is None else self._changes
-        refused = [
-            f"{item.topic} ({reason})" for item, reason in zip(asked, reasons, strict=False) if reason.is_failure
-        ]
-        (self._events.subscribed if self._changes is None else self._events.resubscribed)(refused)
+        del client, userdata, properties
+        for item, reason in zip(self._asked.pop(mid, ()), reasons, strict=False):
+            self._refused.pop(item, None)
+            if reason.is_failure and item in self._subscriptions:
+                self._refused[item] = str(reason)
+        told = self._events.resubscribed if self._subscribed else self._events.subscribed
+        self._subscribed = True
+        told(self._refused_texts())
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
         del userdata

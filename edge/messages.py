@@ -202,6 +202,9 @@ class Meta(Message):
     messages: tuple[str, ...] = Field(description="schema names in use")
     channels: tuple[ChannelInfo, ...]
     alarms: tuple[AlarmInfo, ...]
+    heartbeat_s: float | None = Field(
+        default=None, description="s between heartbeats; without one for much longer, nobody is there"
+    )
 
 
 class Flag(Message):

@@ -15,10 +15,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
-from edge.credentials import password, tls_context
+from edge.credentials import try_credentials
 from edge.envelope import ConnectionStats, Incoming, Outgoing, Subscription
 from edge.errors import ConfigError
 from edge.link import TAKEN_OVER, WRONG_VERSION, GiantMessageError, Limits, Link, LinkBrokenError, LinkEvents
+from edge.refusal import OF_US, Denied, RefusedTopics
 from edge.sections import BrokerSettings
 
 __all__ = ["Connection", "ConnectionStats", "Incoming", "Outgoing", "Subscription"]
@@ -29,6 +30,7 @@ GIVE_WAY_S = 300.0
 TWIN_PAUSE_S = 15.0  # after somebody else connected under our name: at once we would steal it back, and so for ever
 STABLE_S = 10.0  # a connection that lived so long was no failure: the next pause is short again
 LIFELESS_S = 60.0  # longer than a name server that does not answer, a TCP connect and a TLS handshake together
+ASK_AGAIN_S = 60.0  # for a subscription that was refused
 GOODBYE_S = 0.5  # for the DISCONNECT packet itself to leave
 _VERSIONS = {"auto": ("5", "3.1.1"), "5": ("5",), "3.1.1": ("3.1.1",)}
 
@@ -74,9 +76,7 @@ class Connection:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        password(settings)
-        if settings.tls is not None:
-            tls_context(settings.tls)
+        try_credentials(settings)
         self._settings = settings
         self._client_id = client_id
         self._subscriptions = tuple(subscriptions)
@@ -92,7 +92,12 @@ class Connection:
 
         self._lock = threading.Lock()  # guards what publish(), stop() and stats() share with the network thread
         self._queue: deque[tuple[int, Outgoing]] = deque()
-        self._in_flight: dict[int, int] = {}  # paho's message number -> the id that publish() gave
+        self._in_flight: dict[
+            int, tuple[int, str]
+        ] = {}  # paho's message number -> the id that publish() gave, and the topic
+        self._refused_topics = RefusedTopics()
+        self._denied_us: str | None = None
+        self._deaf: tuple[str, ...] = ()  # subscriptions that are refused
         self._limits: Limits | None = None  # None while not connected
         self._serial = 0
         self._wake_fd = -1
@@ -113,6 +118,7 @@ class Connection:
         self._proved_5 = settings.protocol == "5"  # auto asks first, see Link
         self._asked = self._subscriptions  # by the link that lives
         self._heard: tuple[Subscription, ...] | None = None  # what that link hears; None: not answered yet
+        self._ask_again_ns = 0
         self._leaving = False
         self._raised: set[tuple[str, type[Exception]]] = set()
 
@@ -193,6 +199,13 @@ class Connection:
                 taken_over_ns=self._taken_over_ns,
             )
 
+    def denied(self, now_ns: int) -> Denied:
+        """What the broker refuses us now; what it refused before the connection was lost stands until it is said again."""
+        with self._lock:
+            topics = self._refused_topics
+            told = topics.now(now_ns) if self._limits is not None else topics.all()
+            return Denied(self._denied_us, told, self._deaf)
+
     def _accept(self, message: Outgoing, *, backlog: int) -> int | None:
         """Queue a message or count why not; the lock is held."""
         if self._limits is None:
@@ -222,6 +235,8 @@ class Connection:
             if link is not None and link.proved_5:
                 self._proved_5 = True
                 continue
+            if link is not None and link.refusal is not None and link.refusal.startswith(OF_US):
+                self._denied_us = f"client {self._client_id} ({link.refusal})"
             self._went_down(reason)
             lived_s = (self._monotonic_ns() - began_ns) / 1e9
             failures = 0 if lived_s >= STABLE_S else failures + 1
@@ -288,10 +303,13 @@ class Connection:
         return link, reason
 
     def _follow(self, link: Link) -> None:
-        """Ask for other topics, once the first ones are answered."""
+        """Ask for other topics, once the first ones are answered, and now and then again for those that were refused."""
         if self._heard is not None and self._heard is not self._subscriptions:
             self._heard = self._subscriptions
             link.resubscribe(self._heard)
+        if self._deaf and self._heard is not None and self._monotonic_ns() >= self._ask_again_ns:
+            self._ask_again_ns = self._monotonic_ns() + round(ASK_AGAIN_S * 1e9)
+            link.ask_again()
 
     def _fresh_link(self) -> Link:
         self._heard, self._asked = None, self._subscriptions
@@ -326,7 +344,7 @@ class Connection:
             with self._lock:
                 self._counts["published"] += 1
                 if number is not None:
-                    self._in_flight[number] = serial
+                    self._in_flight[number] = (serial, message.topic)
 
     def _wind_up(self, link: Link) -> None:
         now_ns = self._monotonic_ns()
@@ -340,14 +358,17 @@ class Connection:
     def _went_up(self, limits: Limits) -> None:
         with self._lock:
             self._counts["connects"] += 1
-            self._limits, self._refused = limits, None
+            self._limits, self._refused, self._denied_us = limits, None, None
+            self._refused_topics.connected(self._monotonic_ns())
         where = f"{self._settings.host}:{self._settings.port}"
         _log.info("mqtt %s: connected to %s, MQTT %s", self._client_id, where, self._version)
 
     def _note_refused(self, refused: Sequence[str]) -> None:
-        if refused:
-            with self._lock:
-                self._refused = "the broker refused the subscription to " + ", ".join(refused)
+        with self._lock:
+            changed, self._deaf = tuple(refused) != self._deaf, tuple(refused)
+            self._refused = "the broker refused the subscription to " + ", ".join(refused) if refused else None
+        self._ask_again_ns = self._monotonic_ns() + round(ASK_AGAIN_S * 1e9)
+        if refused and changed:
             _log.error("mqtt %s: %s: check the broker's access rules", self._client_id, self._refused)
 
     def _subscribed(self, refused: Sequence[str]) -> None:
@@ -374,16 +395,20 @@ class Connection:
     def _acknowledged(self, number: int, refusal: str | None) -> None:
         acknowledged_ns = self._monotonic_ns()
         with self._lock:
-            serial = self._in_flight.pop(number, None)
-            if serial is None:  # QoS 0: written, nothing to wait for
+            sent = self._in_flight.pop(number, None)
+            if sent is None:  # QoS 0: written, nothing to wait for
                 return
+            serial, topic = sent
             if refusal is None:
                 self._counts["acknowledged"] += 1
+                self._refused_topics.accepted(topic)
             else:
                 self._dropped["refused"] += 1
+                self._refused_topics.refused(topic, acknowledged_ns)
             first_refusal = refusal is not None and self._dropped["refused"] == 1
         if first_refusal:
-            _log.error("mqtt %s: the broker refused a message: %s: check its access rules", self._client_id, refusal)
+            told = f"the broker refused a message on {topic}: {refusal}"
+            _log.error("mqtt %s: %s: check its access rules", self._client_id, told)
         user = self._user_acknowledged
         if refusal is None and user is not None:
             self._call("on_acknowledged", lambda: user(serial, acknowledged_ns))

@@ -29,6 +29,7 @@ from edge.messages import (
 from edge.publish import Publisher
 
 STATE_INTERVAL_NS = 250_000_000  # how often it is looked at; it is said only when it changed
+MAX_REFUSED = 10  # of what is refused, in the reasons of the state
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -53,6 +54,7 @@ class Reporter:
         link: counters of the publishing connection.
         journal: counters of the journal.
         realtime: scheduling of the inference thread, for people.
+        refused: what the broker refuses of us now; None: not known yet.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Reporter:
         link: Callable[[], ConnectionStats],
         journal: Callable[[], JournalStats],
         realtime: str,
+        refused: Callable[[], Sequence[str] | None] = lambda: (),
     ) -> None:
         self._session = session
         self._version = version
@@ -83,6 +86,7 @@ class Reporter:
         self._link = link
         self._journal = journal
         self._realtime = realtime
+        self._refused = refused
         self._next_heartbeat_ns = start_ns + heartbeat_ns
         self._next_state_ns = start_ns
         self._said: State | None = None
@@ -126,6 +130,8 @@ class Reporter:
 
     def _state(self, now_wall_ns: int) -> None:
         letter, reasons = self._annunciator.ne107()
+        if letter != "G":
+            reasons += tuple(f"refused: {what}" for what in (self._refused() or ())[:MAX_REFUSED])
         state = State(
             online=True,
             ts=timestamp(now_wall_ns),
@@ -162,6 +168,7 @@ class Reporter:
                 for channel in self._channels
             ),
             alarms=self._annunciator.infos(),
+            heartbeat_s=self._heartbeat_ns / 1e9,
         )
 
 

@@ -43,7 +43,7 @@ class NodeSettings(Section):
     )
     require_synchronised_clock: bool = Field(
         default=False,
-        description="raise node-clock while the system clock is not synchronised (NTP, PTP, GPS): stamps cannot be trusted then",
+        description="raise node-clock while the kernel does not say that the system clock is synchronised (NTP, PTP, GPS): stamps cannot be trusted then",
     )
 
 
@@ -77,7 +77,10 @@ class BrokerSettings(Section):
     password_file: Path | None = Field(
         default=None, description="file holding the password; must not be readable by others"
     )
-    tls: TlsSettings | None = Field(default=None, description="TLS; none: plain TCP, for a broker on this machine only")
+    tls: TlsSettings | None = Field(
+        default=None,
+        description="TLS; none: plain TCP, for a broker on this machine only (but see runtime.insecure_dev)",
+    )
     keepalive_s: int = Field(
         default=5, ge=2, le=600, description="s between signs of life; a dead link is noticed after about twice this"
     )
@@ -386,5 +389,6 @@ class RuntimeSettings(Section):
         default=False, description="run a bundle made for another board anyway; its latency proof does not hold then"
     )
     insecure_dev: bool = Field(
-        default=False, description="allow a broker on another machine without TLS and without a password"
+        default=False,
+        description="allow a broker on another machine without TLS, also with a password, which is then sent in the clear",
     )

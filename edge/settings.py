@@ -92,11 +92,11 @@ class Site(BaseSettings):
     def _protected(self) -> Site:
         for broker in (self.broker, *self.sparkplug.servers):
             local = broker.host in {"127.0.0.1", "::1", "localhost"}
-            bare = broker.tls is None and broker.password_file is None
-            if bare and not local and not self.runtime.insecure_dev:
+            if broker.tls is None and not local and not self.runtime.insecure_dev:
+                secret = ", and a password would cross the network in the clear" if broker.password_file else ""
                 raise ValueError(
-                    f"broker {broker.host} is another machine, and neither TLS nor a password is configured: "
-                    "add [broker.tls], or set runtime.insecure_dev = true for a test bench"
+                    f"broker {broker.host} is another machine, and no TLS is configured{secret}: "
+                    "add its tls table, or set runtime.insecure_dev = true for a test bench"
                 )
         return self
 

@@ -30,6 +30,7 @@ class Concern(StrEnum):
     STORAGE = "storage"  # the journal is not safe on the disk
     TWIN = "twin"  # somebody else connects to the broker under our name
     CLOCK = "clock"  # the system clock is not synchronised
+    REFUSED = "refused"  # the broker refuses what we say, what we want to hear, or us
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,16 @@ NODE_ALARMS = {
     Concern.CLOCK: SystemAlarm(
         severity=400,
         ne107="S",
-        message="The clock of the device is not synchronised",
-        operator_action="Check its time service (timedatectl) and the way to the time server",
+        message="The clock of the device is not known to be synchronised",
+        operator_action="Check its time service (timedatectl) and the way to the time server, and whether the daemon may ask the kernel (adjtimex)",
         consequence="Stamps of flags and alarms cannot be compared with those of other devices",
+    ),
+    Concern.REFUSED: SystemAlarm(
+        severity=700,
+        ne107="F",
+        message="The broker refuses what this device says or asks to hear",
+        operator_action="Mend the broker's access rules for this device; its state and its log say what is refused",
+        consequence="Flags, alarms, events or commands on those topics reach nobody",
     ),
 }
 
@@ -151,6 +159,7 @@ def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]
         Concern.STORAGE: site.node.state_dir is not None,
         Concern.TWIN: True,
         Concern.CLOCK: site.node.require_synchronised_clock,
+        Concern.REFUSED: True,
     }
     return entries + [
         _system(NODE, concern, kind, camera=None) for concern, kind in NODE_ALARMS.items() if wanted[concern]
@@ -187,10 +196,15 @@ def doubled(taken_over_age_ns: int | None) -> Evidence:
 
 
 def adrift(synchronised: bool | None) -> Evidence:  # noqa: FBT001 - it is the reading itself
-    """Whether the clock is not synchronised; None: the kernel does not say."""
-    if synchronised is None:
-        return Evidence(Verdict.UNKNOWN, None, Quality.BAD)
+    """Whether the clock is not known to be synchronised; None: the kernel does not say, and a site that asks for it has not got it then."""
     return Evidence(Verdict.OK, 0.0, Quality.GOOD) if synchronised else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+
+
+def denied(refused: Sequence[str] | None) -> Evidence:
+    """Whether the broker refuses something; None: nothing was said to it yet."""
+    if refused is None:
+        return Evidence(Verdict.UNKNOWN, None, Quality.UNCERTAIN)
+    return Evidence(Verdict.FAULT, 1.0, Quality.GOOD) if refused else Evidence(Verdict.OK, 0.0, Quality.GOOD)
 
 
 def _process(channel: ChannelSpec, alarm: AlarmSettings) -> AlarmEntry:

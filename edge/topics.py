@@ -66,6 +66,22 @@ class PictureTopic:
         return Outgoing(self.at(prefix, name), b"", self.qos, self.retain)
 
 
+@dataclass(frozen=True, slots=True)
+class InputTopic:
+    """One topic that cameras and sensors publish on, below ``{root}/{node}`` unless the site names another; retained copies are refused."""
+
+    path: str
+    form: str
+    content_type: str
+    payload: Mapping[str, Any]
+    qos: int
+    meaning: str
+
+    def at(self, prefix: str, name: str) -> str:
+        """The full topic, its parameter filled in."""
+        return f"{prefix}/{_filled(self.path, name)}"
+
+
 def content_type(picture: bytes) -> Literal["image/jpeg", "image/png"]:
     """What an encoded picture that was judged is: there are only two kinds."""
     return "image/png" if picture.startswith(b"\x89PNG") else "image/jpeg"
@@ -149,7 +165,7 @@ COMMAND = Topic(
     qos=1,
     retain=False,
     expiry_s=30,
-    meaning="a request from SCADA; a retained one is ignored",
+    meaning="a request from SCADA, not to be retained: a copy that the broker kept is ignored",
 )
 
 SNAPSHOT = PictureTopic(
@@ -172,7 +188,25 @@ EXPLAIN_IMAGE = PictureTopic(
     meaning="the frame that the sentence speaks of, with what moved the score drawn over it, machine-made; only where the site allows it",
 )
 
+FRAME_IN = InputTopic(
+    "in/frame/{camera}",
+    "JPEG or PNG",
+    "image/jpeg",
+    {"type": "string", "format": "binary"},
+    qos=0,
+    meaning="a camera's picture as it is, as base64 or inside JSON; another topic with `cameras[].topic`",
+)
+SENSOR_IN = InputTopic(
+    "in/sensor/{sensor}",
+    "number, JSON or SenML",
+    JSON,
+    {"type": ["number", "object", "array"]},
+    qos=1,
+    meaning="a sensor's value; another topic with `sensors[].topic`",
+)
+
 PICTURES = (SNAPSHOT, EXPLAIN_IMAGE)
+INPUTS = (FRAME_IN, SENSOR_IN)
 OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EXPLAIN, EVENT, REPLY)
 IN = (COMMAND,)
 
@@ -195,6 +229,9 @@ def table_markdown() -> str:
         lines.append(
             f"| `{picture.path}` | out | {picture.qos} | {retained} | {picture.expiry_s} s | {picture.form} | {picture.meaning} |"
         )
+    lines += [
+        f"| `{entry.path}` | in | {entry.qos} | no | as sent | {entry.form} | {entry.meaning} |" for entry in INPUTS
+    ]
     return "\n".join(lines)
 
 
@@ -221,6 +258,8 @@ def asyncapi(version: str) -> dict[str, Any]:
             }
     for picture in PICTURES:
         _add_picture(picture, channels, operations)
+    for entry in INPUTS:
+        _add_input(entry, channels, operations)
     operations["receive-cmd"]["reply"] = {"channel": {"$ref": "#/channels/res"}}
     names = {
         "root": "broker.root of the site file",
@@ -229,6 +268,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "alarm": "alarm id, see meta",
         "verb": "what is asked for",
         "camera": "camera id of the site file",
+        "sensor": "sensor id of the site file",
     }
     return {
         "asyncapi": "3.0.0",
@@ -247,7 +287,8 @@ def asyncapi(version: str) -> dict[str, Any]:
                 _key(name): {"name": name, "contentType": JSON, "payload": schema}
                 for name, schema in _inlined(json_schemas()).items()
             }
-            | {_name(picture.path): _picture_message(picture) for picture in PICTURES},
+            | {_name(picture.path): _picture_message(picture) for picture in PICTURES}
+            | {_name(entry.path): _input_message(entry) for entry in INPUTS},
         },
     }
 
@@ -265,6 +306,30 @@ def _add_picture(picture: PictureTopic, channels: dict[str, Any], operations: di
         "channel": {"$ref": f"#/channels/{name}"},
         "summary": picture.meaning,
         "bindings": {"mqtt": handling | {"bindingVersion": "0.2.0"}},
+    }
+
+
+def _add_input(entry: InputTopic, channels: dict[str, Any], operations: dict[str, Any]) -> None:
+    name, parameter = _name(entry.path), _parameter(entry.path)
+    channels[name] = {
+        "address": f"{{root}}/{{node}}/{entry.path}",
+        "messages": {"Input": {"$ref": f"#/components/messages/{name}"}},
+        "parameters": {key: {"$ref": f"#/components/parameters/{key}"} for key in ("root", "node", parameter)},
+    }
+    operations[f"receive-{name}"] = {
+        "action": "receive",
+        "channel": {"$ref": f"#/channels/{name}"},
+        "summary": entry.meaning,
+        "bindings": {"mqtt": {"qos": entry.qos, "retain": False, "bindingVersion": "0.2.0"}},
+    }
+
+
+def _input_message(entry: InputTopic) -> dict[str, Any]:
+    return {
+        "name": _name(entry.path),
+        "contentType": entry.content_type,
+        "summary": f"{entry.form}; user property (MQTT 5) ts: when it was taken",
+        "payload": dict(entry.payload),
     }
 
 

@@ -101,6 +101,7 @@ class House:
     send: Callable[[Outgoing], int | None]
     link: Callable[[], ConnectionStats]
     taken_over: Callable[[], int | None]
+    refused: Callable[[], Sequence[str] | None]
     reload: Callable[[Request, Incoming], str | None]
 
 
@@ -202,6 +203,7 @@ def make_worker(proven: Proven, memory: Memory, house: House) -> Worker:
         explainer=make_explainer(parts, proven.brake, proven.proof.infer_p99_ms, proven.voice, proven.painting_ns),
         snapshots=snapshots,
         taken_over=house.taken_over,
+        refused=house.refused,
         reload=house.reload,
     )
 
@@ -220,6 +222,7 @@ def _reporter(plan: Plan, house: House) -> Reporter:
         link=house.link,
         journal=house.journal.stats,
         realtime=house.realtime,
+        refused=house.refused,
     )
 
 

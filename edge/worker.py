@@ -29,12 +29,13 @@ from edge.report import Reporter
 from edge.rules import Rule
 from edge.settings import Site
 from edge.snapshot import Snapshots
-from edge.standing import NODE, Concern, adrift, alarm_id, doubled, lateness, silence, unsafe
+from edge.standing import NODE, Concern, adrift, alarm_id, denied, doubled, lateness, silence, unsafe
 
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
 MAX_COMMANDS = 256
 NS_PER_MS = 1_000_000
+ASK_AGAIN_NS = 60_000_000_000  # what the broker refused is said again so often: its access rules may have been mended
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Worker:
         snapshots: sends pictures to who may ask; the path feeds it. None: nobody may.
         desk: checks commands; it outlives a reload, so that what was answered before is not executed again.
         taken_over: when somebody else last took one of our connections, monotonic ns; None: never.
+        refused: what the broker refuses of us now; None: not known yet.
         reload: begins a reload and says why not, or None; whoever finishes it calls `answer`.
     """
 
@@ -106,6 +108,7 @@ class Worker:
         snapshots: Snapshots | None = None,
         desk: CommandDesk | None = None,
         taken_over: Callable[[], int | None] = lambda: None,
+        refused: Callable[[], Sequence[str] | None] = lambda: (),
         reload: Callable[[Request, Incoming], str | None] = lambda _request, _incoming: "there is nothing to reload",
     ) -> None:
         self._site = site
@@ -127,6 +130,8 @@ class Worker:
         self._desk = desk or CommandDesk(site.commands.refused)
         self._reload = reload
         self._taken_over = taken_over
+        self._refused = refused
+        self._ask_again_ns: int | None = None
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
         self._sampled: dict[str, Evidence] = {}
@@ -217,13 +222,25 @@ class Worker:
         taken_over_ns = self._taken_over()
         evidence = doubled(None if taken_over_ns is None else now_ns - taken_over_ns)
         self._annunciator.sample(alarm_id(NODE, Concern.TWIN), evidence, now_ns, now_wall_ns)
+        self._watch_refusals(now_ns, now_wall_ns)
         if self._site.node.require_synchronised_clock:
             evidence = adrift(self._clock.synchronised())
             self._annunciator.sample(alarm_id(NODE, Concern.CLOCK), evidence, now_ns, now_wall_ns)
-            if evidence.verdict is not Verdict.UNKNOWN:
-                trust = Quality.UNCERTAIN if evidence.verdict is Verdict.FAULT else Quality.GOOD
-                for channel in self._channels:
-                    channel.trust = trust
+            for channel in self._channels:
+                channel.trust = Quality.UNCERTAIN if evidence.verdict is Verdict.FAULT else Quality.GOOD
+
+    def _watch_refusals(self, now_ns: int, now_wall_ns: int) -> None:
+        """Raise what the broker refuses, and now and then ask it again by saying everything anew."""
+        refused = self._refused()
+        self._annunciator.sample(alarm_id(NODE, Concern.REFUSED), denied(refused), now_ns, now_wall_ns)
+        if not refused:
+            self._ask_again_ns = None
+        elif self._ask_again_ns is None:
+            self._ask_again_ns = now_ns + ASK_AGAIN_NS
+        elif now_ns >= self._ask_again_ns:
+            self._ask_again_ns = now_ns + ASK_AGAIN_NS
+            self._journal.ask_again()
+            self._inbox.reconnected = True
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]

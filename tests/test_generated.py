@@ -9,8 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from edge.command import Verb
 from edge.messages import ACCEPTED, PUBLISHED, json_schemas, schema_name
-from edge.topics import IN, OUT, PICTURES, asyncapi
+from edge.topics import IN, INPUTS, OUT, PICTURES, asyncapi
 from tests.generated import ROOT, documents
 
 
@@ -79,5 +80,16 @@ def test_the_asyncapi_document_has_the_shape_of_the_specification() -> None:
         jsonschema.Draft202012Validator.check_schema(message["payload"])
     pictures = {"snapshot", "explain-image"}
     assert len(pictures) == len(PICTURES)
+    inputs = {"in-frame", "in-sensor"}
+    assert len(inputs) == len(INPUTS)
+    assert {f"receive-{name}" for name in inputs} <= set(document["operations"])
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert {"{root}/{node}/in/frame/{camera}", "{root}/{node}/in/sensor/{sensor}"} <= addresses
     names = {message["name"] for message in parts["messages"].values()}
-    assert {schema_name(kind) for kind in (*PUBLISHED, *ACCEPTED)} | pictures == names
+    assert {schema_name(kind) for kind in (*PUBLISHED, *ACCEPTED)} | pictures | inputs == names
+
+
+def test_the_document_of_topics_names_every_verb() -> None:
+    """Whoever reads the table of commands knows all of them."""
+    rows = re.findall(r"^\| (`[a-z_`, ]+) \|", (ROOT / "docs/topics.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {verb.value for verb in Verb} <= set(re.findall(r"[a-z_]+", " ".join(rows)))

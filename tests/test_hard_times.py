@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 import threading
@@ -12,12 +13,17 @@ from typing import Any
 
 import psutil
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from benchmarks.rig import Daemon, Ear, Sender, site_document
 from edge import daemon as daemon_module
 from edge.bundle import open_bundle
 from edge.daemon import STUCK_NS
 from edge.errors import EdgeError
+from edge.messages import State
 from edge.settings import Site
 from tests.brokers import Mosquitto, Relay, wait_for
 from tests.edge.builders import flat_jpeg
@@ -77,6 +83,45 @@ def test_a_twin_is_an_alarm_and_no_tug_of_war(
     finally:
         twin.kill()
         ear.close()
+
+
+@pytest.mark.not_ours
+def test_our_own_former_life_is_no_twin(mosquitto: Mosquitto, start: Callable[[int], Daemon]) -> None:
+    """The clock was set back by a power cut, so the broker keeps a state of ours from the future: no alarm. Whoever speaks under our name now is one."""
+    ear = Ear(mosquitto.port)
+    before = State(online=True, ts="2099-01-01T00:00:00.000Z", session="before", ne107="G", version="1")
+    ear.publish("edge/v1/bench/state", before.encode(), retain=True)
+    start(mosquitto.port)
+    ear.until("alarm/node-twin", lambda alarm: not alarm["active"] and alarm["quality"] == "good")
+    time.sleep(2)
+    assert not ear.last("alarm/node-twin")["active"]
+    assert ear.last("alarm/node-twin")["occurrence_id"] is None
+    ear.publish("edge/v1/bench/state", before.model_copy(update={"session": "other"}).encode(), retain=True)
+    assert ear.until("alarm/node-twin", lambda alarm: alarm["active"])
+    ear.close()
+
+
+def test_an_impossible_response_topic_does_not_cost_the_connection(
+    mosquitto: Mosquitto, start: Callable[[int], Daemon]
+) -> None:
+    """Mosquitto drops whoever publishes on more than 200 levels: the answer comes on our own topic instead."""
+    daemon = start(mosquitto.port)
+    ear = Ear(mosquitto.port)
+    state = ear.until("state", lambda state: state["online"])
+    wait_for(lambda: _connects(daemon) == 2, 20, "both connections are up")
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect("127.0.0.1", mosquitto.port)
+    client.loop_start()
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho leaves this constructor without types
+    properties.ResponseTopic = "a" + "/a" * 250
+    request = {"request_id": "deep", "issued_at": state["ts"], "user": "op"}
+    client.publish("edge/v1/bench/cmd/rebirth", json.dumps(request), 1, properties=properties).wait_for_publish(5)
+    assert ear.wait("res/rebirth", lambda reply: reply["request_id"] == "deep")["ok"]
+    time.sleep(1)
+    assert _connects(daemon) == 2
+    client.disconnect()
+    client.loop_stop()
+    ear.close()
 
 
 def test_without_file_descriptors_it_waits_and_comes_back(mosquitto: Mosquitto, start: Callable[[int], Daemon]) -> None:

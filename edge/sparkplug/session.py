@@ -22,6 +22,7 @@ from edge.envelope import Incoming, Outgoing
 from edge.errors import ConfigError
 from edge.link import WRONG_VERSION, Limits, Link, LinkBrokenError, LinkEvents
 from edge.messages import Message, Reply
+from edge.refusal import Denied
 from edge.sections import BrokerSettings
 from edge.sparkplug.metrics import RESULT, Catalogue, Wish
 from edge.sparkplug.node import REBIRTH, Change, EdgeNode
@@ -29,6 +30,7 @@ from edge.sparkplug.node import REBIRTH, Change, EdgeNode
 POLL_MS = 50  # changes of so long go out together; the fast path is the JSON flag
 FIRST_PAUSE_S = 0.5
 GOODBYE_NS = 500_000_000
+ASK_AGAIN_NS = 60_000_000_000  # for a subscription that was refused
 LIFELESS_NS = 60_000_000_000
 HEAD_BYTES = 500  # at most, of a packet before its payload: topic, lengths, flags
 MAX_HEARD = 20_000  # what the daemon said and this thread has not yet taken
@@ -154,6 +156,8 @@ class Session:
         self._wake_fd = -1
         self._turned_ns = clock.monotonic_ns()
         self._refused: str | None = None
+        self._deaf: tuple[str, ...] = ()  # subscriptions that are refused
+        self._ask_again_ns = 0
         self.counts: Counter[str] = Counter()
 
     def hear(self, said: Said) -> None:
@@ -176,6 +180,11 @@ class Session:
     def alive(self, now_ns: int) -> bool:
         """Whether the thread lives and turns; a server that is down does not matter."""
         return self._thread.is_alive() and now_ns - self._turned_ns < LIFELESS_NS
+
+    def denied(self, now_ns: int) -> Denied:
+        """What the server refuses us now. A refused birth or value is not known: they are QoS 0, which no server answers."""
+        del now_ns
+        return Denied(subscriptions=self._deaf)
 
     # --- the thread -------------------------------------------------------------------------------------------------------------------
 
@@ -219,6 +228,9 @@ class Session:
             while link.open:
                 link.turn(POLL_MS)
                 self._take_heard()
+                if self._deaf and self._limits is not None and self._turned_ns >= self._ask_again_ns:
+                    self._ask_again_ns = self._turned_ns + ASK_AGAIN_NS
+                    link.ask_again()
                 if self._limits is not None and (self._stopping.is_set() or self._node.leaving):
                     return self._leave(link, self._limits)
                 if self._stopping.is_set():
@@ -269,6 +281,7 @@ class Session:
             events=LinkEvents(
                 connected=accepted.append,
                 subscribed=lambda refused: self._subscribed(accepted[-1], refused, bd_seq),
+                resubscribed=self._note_refused,
                 message=self._received,
                 acknowledged=lambda _number, _refusal: None,
             ),
@@ -312,13 +325,18 @@ class Session:
         return server.version or "3.1.1"  # it only closed the connection: 3.1.1 once, and ask again the next time
 
     def _subscribed(self, limits: Limits, refused: Sequence[str], bd_seq: int) -> None:
-        if refused:
-            _log.error("sparkplug: the server refused %s: check its access rules", ", ".join(refused))
+        self._note_refused(refused)
         self._limits, self._refused = limits, None
         server = self._turn % len(self._servers)
         self._node.connected(bd_seq, self._now_ms(), server, limits.packet_bytes - HEAD_BYTES)
         where = self._servers[server].settings
         _log.info("sparkplug: connected to %s:%d, bdSeq %d", where.host, where.port, bd_seq)
+
+    def _note_refused(self, refused: Sequence[str]) -> None:
+        self._deaf = tuple(refused)
+        self._ask_again_ns = self._clock.monotonic_ns() + ASK_AGAIN_NS
+        if refused:
+            _log.error("sparkplug: the server refused %s: check its access rules", ", ".join(refused))
 
     def _received(self, build: Callable[[], Incoming]) -> None:
         try:

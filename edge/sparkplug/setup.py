@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from edge.channel import ChannelSpec
 from edge.clock import Clock
+from edge.credentials import try_credentials
 from edge.envelope import Incoming
 from edge.messages import ModelInfo
 from edge.settings import Site
@@ -36,7 +37,11 @@ def sparkplug_session(
         run_id: changes with every start.
         put_command: leaves a host's command where all commands go.
         clock: the two clocks.
+
+    Raises:
+        ConfigError: a password, certificate or key file of a server cannot be used.
     """
+    try_servers(site)
     wanted = site.sparkplug
     if not wanted.enabled or wanted.group_id is None:
         return None
@@ -65,6 +70,17 @@ def sparkplug_session(
         run_id=run_id,
         clock=clock,
     )
+
+
+def try_servers(site: Site) -> None:
+    """Open every secret that the edge node will need.
+
+    Raises:
+        ConfigError: a password, certificate or key file cannot be used; the text says of which server.
+    """
+    if site.sparkplug.enabled:
+        for number, server in enumerate(site.sparkplug.servers):
+            try_credentials(server, f"sparkplug.servers[{number}]")
 
 
 def sparkplug_catalogue(site: Site, channels: Sequence[ChannelSpec], model: ModelInfo, version: str) -> Catalogue:

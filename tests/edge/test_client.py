@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -165,6 +168,38 @@ class TestWithADaemon:
         assert text.startswith("snapshot: frame ")
         assert (tmp_path / "now.jpg").read_bytes() == RED
 
+    def test_a_picture_that_cannot_be_kept_is_not_asked_for(
+        self, say: Callable[..., tuple[int, str]], plant: SimpleNamespace, tmp_path: Path
+    ) -> None:
+        """A folder that is not there, or a folder in the place of the file: said plainly, without a traceback."""
+        mark = plant.ear.count()
+        status, text = say("snapshot", "--camera", "cam1", "--out", str(tmp_path / "nowhere" / "now.jpg"))
+        assert (status, "there is no folder" in text) == (EXIT_CONFIG, True)
+        assert plant.ear.on("res/snapshot", mark) == []
+        plant.sender.knock(plant.ear, RED)
+        time.sleep(1.0)  # the daemon's own pause between two snapshots
+        status, text = say("snapshot", "--camera", "cam1", "--out", str(tmp_path))
+        assert (status, f"cannot write {tmp_path}" in text) == (EXIT_CONFIG, True)
+
+    def test_a_user_without_a_name_is_a_number(
+        self, plant: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As in a container whose user is in no passwd file."""
+        for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+        mark = plant.ear.count()
+        assert main(["rebirth", *plant.where]) == EXIT_OK
+        assert capsys.readouterr().out == "rebirth: done\n"
+        event = plant.ear.wait("event", lambda event: event["subject"] == "rebirth", since=mark)
+        assert event["user"] == f"uid {os.getuid()}"
+
+    def test_a_duration_beyond_all_bounds_is_refused_plainly(self, say: Callable[..., tuple[int, str]]) -> None:
+        """By us or by the daemon, but with words."""
+        status, text = say("shelve", "red", "--for", "9999999999999999h", "--reason", "x")
+        assert status in {EXIT_FAILED, EXIT_CONFIG}
+        assert "Traceback" not in text
+
     def test_a_site_file_says_where_to_ask(self, plant: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
         """The device's own configuration is enough."""
         assert main(["alarms", "--config", str(plant.folder / "site.toml")]) == EXIT_OK
@@ -222,4 +257,43 @@ def test_access_rules_that_forbid_commands_are_recognised(
     ear.publish("edge/v1/n/state", state.encode(), retain=True)
     assert main(["rebirth", "--broker", f"127.0.0.1:{broker.port}", "--node", "n"]) == EXIT_FAILED
     assert "access rules" in capsys.readouterr().err
+    ear.close()
+
+
+@pytest.mark.broker
+@pytest.mark.not_ours
+def test_a_node_with_rare_heartbeats_is_waited_for(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`meta` says how rare they are; before, a node with `heartbeat_s = 60` was taken for one that does not run."""
+    monkeypatch.setattr("edge.client.HEARTBEAT_S", 0.5)
+    ear = Ear(mosquitto.port)
+    state = State(online=True, ts=None, session="s", ne107="G", version="1")
+    ear.publish("edge/v1/n/state", state.encode(), retain=True)
+    ear.publish("edge/v1/n/meta", json.dumps({"alarms": [], "heartbeat_s": 4.0}).encode(), retain=True)
+
+    def beat() -> None:
+        time.sleep(6.0)
+        ear.publish("edge/v1/n/heartbeat", json.dumps({"seq": 1}).encode())
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    assert main(["alarms", "--stats", "--json", "--broker", f"127.0.0.1:{mosquitto.port}", "--node", "n"]) == EXIT_OK
+    assert json.loads(capsys.readouterr().out)["heartbeat"] == {"seq": 1}
+    heart.join()
+    ear.close()
+
+
+@pytest.mark.broker
+def test_a_node_that_is_offline_has_no_heartbeat_to_wait_for(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so at once."""
+    will = State(online=False, ts=None, session="s", ne107="F", reasons=("stopped",), version="1")
+    ear = Ear(mosquitto.port)
+    ear.publish("edge/v1/n/state", will.encode(), retain=True)
+    began = time.monotonic()
+    assert main(["alarms", "--stats", "--broker", f"127.0.0.1:{mosquitto.port}", "--node", "n"]) == EXIT_FAILED
+    assert "offline (stopped)" in capsys.readouterr().err
+    assert time.monotonic() - began < 20
     ear.close()

@@ -19,6 +19,7 @@ import pytest
 from edge.envelope import Incoming, Outgoing, Subscription
 from edge.errors import ConfigError
 from edge.mqtt import MAX_BACKLOG, Connection
+from edge.refusal import Denied
 from edge.sections import BrokerSettings
 from tests.brokers import Amqtt, Mosquitto, Relay, free_port, wait_for
 
@@ -349,12 +350,14 @@ def test_a_wrong_password_degrades_and_a_right_one_heals(
     secret.chmod(0o600)
     connection = connect(broker.port, settings={"username": "press7", "password_file": secret})
     wait_for(lambda: "Not authorized" in (connection.stats().refused or ""))
+    assert connection.denied(0) == Denied("client daemon (Not authorized)")
     time.sleep(2)
     assert broker.log().count("New connection from") - 1 <= 6  # one was the fixture's own look at the port
     assert connection.alive(time.monotonic_ns())
     secret.write_text("right\n", encoding="utf-8")
     wait_for(lambda: connection.connected)
     assert connection.stats().refused is None
+    assert connection.denied(0) == Denied()
 
 
 def test_a_refused_publish_is_counted_and_said(
@@ -373,6 +376,99 @@ def test_a_refused_publish_is_counted_and_said(
     assert acknowledged == [allowed]
     assert connection.stats().dropped == {"refused": 3}
     assert len([record for record in caplog.records if "refused a message" in record.message]) == 1
+
+
+def test_a_refused_topic_is_known_until_it_is_taken(
+    make_mosquitto: Callable[..., Mosquitto], connect: Ends, tmp_path: Path
+) -> None:
+    """Over a lost connection too; once the access rules are mended, the next message on that topic heals it."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite out/allowed\n", encoding="utf-8")
+    broker = make_mosquitto(f"allow_anonymous true\nacl_file {rules}").start()
+    connection = connect.up(broker.port)
+    connection.publish(Outgoing("out/forbidden", b"x", 1))
+    connection.publish(Outgoing("out/allowed", b"x", 1))
+    wait_for(lambda: connection.stats().pending == 0)
+    assert connection.denied(time.monotonic_ns()) == Denied(topics=("out/forbidden",))
+    broker.kill()
+    wait_for(lambda: not connection.connected)
+    assert connection.denied(time.monotonic_ns()) == Denied(topics=("out/forbidden",))
+    rules.write_text("topic readwrite out/+\n", encoding="utf-8")
+    broker.start()
+    wait_for(lambda: connection.connected)
+    assert connection.denied(time.monotonic_ns()) == Denied(topics=("out/forbidden",))
+    connection.publish(Outgoing("out/forbidden", b"x", 1))
+    wait_for(lambda: connection.denied(time.monotonic_ns()) == Denied())
+
+
+class Chary:
+    """A broker that grants a subscription only at the third time; stock Mosquitto grants a forbidden one and delivers nothing."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self.asked: list[list[str]] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        client, _ = self._server.accept()
+        with client, client.makefile("rb") as packets:
+            while head := packets.read(2):  # packets of less than 128 bytes
+                body = packets.read(head[1])
+                if head[0] == 0x10:
+                    client.sendall(b"\x20\x03\x00\x00\x00")
+                elif head[0] == 0x82:
+                    topics, at = [], 3
+                    while at < len(body):
+                        end = at + 2 + int.from_bytes(body[at : at + 2])
+                        topics.append(body[at + 2 : end].decode())
+                        at = end + 1
+                    self.asked.append(topics)
+                    codes = [0x87 if topic == "in/secret" and len(self.asked) < 3 else 1 for topic in topics]
+                    client.sendall(bytes([0x90, 3 + len(codes)]) + body[:2] + b"\x00" + bytes(codes))
+
+    def close(self) -> None:
+        """No more."""
+        self._thread.join(5)
+        self._server.close()
+
+
+def test_a_refused_subscription_is_known_and_asked_for_again(
+    connect: Ends, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A SUBACK that says no makes us deaf on that topic: it is said, once, and asked for again until it is granted; the others are left alone."""
+    monkeypatch.setattr("edge.mqtt.ASK_AGAIN_S", 0.2)
+    broker = Chary()
+    wanted = [Subscription("in/open", 1), Subscription("in/secret", 1)]
+    connection = connect.up(broker.port, subscriptions=wanted, settings={"protocol": "5"})
+    assert connection.denied(0) == Denied(subscriptions=("in/secret (Not authorized)",))
+    assert "refused the subscription to in/secret" in (connection.stats().refused or "")
+    wait_for(lambda: connection.denied(0) == Denied())
+    assert broker.asked == [["in/open", "in/secret"], ["in/secret"], ["in/secret"]]
+    assert connection.stats().refused is None
+    assert len([record for record in caplog.records if "refused the subscription" in record.message]) == 1
+    connection.stop()
+    broker.close()
+
+
+def test_a_live_command_with_the_retain_flag_comes_once(mosquitto: Mosquitto, connect: Ends) -> None:
+    """Brokers take the flag off for who listens already, so it is heard; the copy that they keep is not replayed, or says what it is."""
+    five: list[Incoming] = []
+    old: list[Incoming] = []
+    commands = [Subscription("in/cmd", 1, no_retained=True)]
+    connect.up(mosquitto.port, client_id="five", subscriptions=commands, on_message=five.append)
+    sender = connect.up(mosquitto.port, client_id="sender")
+    sender.publish(Outgoing("in/cmd", b"now", 1, retain=True))
+    wait_for(lambda: five)
+    again = connect.up(mosquitto.port, client_id="five-again", subscriptions=commands, on_message=five.append)
+    settings = {"protocol": "3.1.1"}
+    connect.up(mosquitto.port, client_id="old", subscriptions=commands, on_message=old.append, settings=settings)
+    wait_for(lambda: old)
+    time.sleep(0.2)
+    assert again.connected
+    assert [message.retained for message in five] == [False]
+    assert [message.retained for message in old] == [True]
 
 
 def test_retained_messages_are_not_replayed_when_not_wanted(mosquitto: Mosquitto, connect: Ends) -> None:

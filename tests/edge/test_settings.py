@@ -9,6 +9,7 @@ import pytest
 from edge.errors import ConfigError
 from edge.settings import Site, load_site
 from edge.settings_reference import reference_markdown
+from edge.topics import FRAME_IN, SENSOR_IN
 
 MINIMAL = """
 bundle = "bundles/line"
@@ -51,8 +52,9 @@ def test_relative_paths_count_from_the_site_file(tmp_path: Path) -> None:
 def test_default_topics_carry_the_node(tmp_path: Path) -> None:
     """A camera or sensor without a topic gets one below the node's own prefix."""
     loaded = site(tmp_path, FULL)
-    assert loaded.frame_topic(loaded.cameras[0]) == "edge/v1/line3/in/frame/cam"
-    assert loaded.sensor_topic(loaded.sensors[0]) == "edge/v1/line3/in/sensor/vibration"
+    assert loaded.frame_topic(loaded.cameras[0]) == "edge/v1/line3/in/frame/cam" == FRAME_IN.at(loaded.prefix(), "cam")
+    expected = SENSOR_IN.at(loaded.prefix(), "vibration")
+    assert loaded.sensor_topic(loaded.sensors[0]) == "edge/v1/line3/in/sensor/vibration" == expected
 
 
 def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +80,18 @@ def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytes
         pytest.param('bundle = "x"\n[node]\nid = "a"\n', "nothing to watch", id="nothing to watch"),
         pytest.param(
             MINIMAL + '[broker]\nhost = "10.0.0.9"\n',
-            "neither TLS nor a password",
+            "no TLS is configured: add",
             id="remote broker without protection",
+        ),
+        pytest.param(
+            MINIMAL + '[broker]\nhost = "10.0.0.9"\nusername = "u"\npassword_file = "secret"\n',
+            "a password would cross the network in the clear",
+            id="remote broker with a password in the clear",
+        ),
+        pytest.param(
+            MINIMAL + '[sparkplug]\n[[sparkplug.servers]]\nhost = "10.0.0.8"\nusername = "u"\npassword_file = "s"\n',
+            "10.0.0.8 is another machine",
+            id="remote Sparkplug server with a password in the clear",
         ),
         pytest.param(
             MINIMAL + "[explain]\nimage = true\n", "snapshot = true", id="heat maps of cameras that may not be shown"

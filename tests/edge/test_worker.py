@@ -350,7 +350,15 @@ def test_a_frozen_picture_freezes_its_alarm_and_raises_its_own(bench: Bench) -> 
 
 
 def test_a_site_can_ask_for_a_synchronised_clock(tmp_path: Path) -> None:
-    """Only a site that asks for it has the alarm; a kernel that no longer says anything freezes it."""
+    """Only a site that asks for it has the alarm; a kernel that does not say (a filter forbids the question) is none that says yes."""
+    mute = Bench(tmp_path / "mute", node={"id": "n", "require_synchronised_clock": True})
+    mute.synchronised = None
+    mute.frame(RED)
+    mute.idle(300)
+    mute.frame(RED)
+    assert mute.last("alarm/node-clock")["state"] == "UNACK_ALM"
+    assert mute.last("flag/red")["q"] == "uncertain"
+    assert mute.last("state")["ne107"] == "S"
     bench = Bench(tmp_path / "bundle", node={"id": "n", "require_synchronised_clock": True})
     for synchronised, state in ((False, "UNACK_ALM"), (None, "UNACK_ALM"), (True, "RTN_UNACK")):
         bench.synchronised = synchronised
@@ -456,6 +464,11 @@ def test_every_command_is_answered_and_journalled(bench: Bench, verb: str, field
         ("a\x00b", False),
         ("", False),
         ("x" * 600, False),
+        ("a" + "/a" * 99, True),
+        ("a" + "/a" * 100, False),
+        ("a\x07b", False),
+        ("a\x80b", False),
+        ("a\ud800b", False),
     ],
 )
 def test_a_reply_goes_only_where_it_can_pass_for_nothing_else(bench: Bench, topic: str, usable: bool) -> None:  # noqa: FBT001 - a table's column
