@@ -188,10 +188,11 @@ class Daemon:
             self._thread.join(STOP_TIMEOUT_S)
         if self._sparkplug is not None:
             self._sparkplug.stop(STOP_TIMEOUT_S)
-        self._note("stopped")
+        ended = "stopped" if self._failure is None else "failed"
+        self._note(ended, "" if self._failure is None else f"{type(self._failure).__name__}: {self._failure}")
         self._journal.settle()
         self._outlet.stop(
-            [state_message(self._plan.site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
+            [state_message(self._plan.site.prefix(), offline_state(self._session, self._version, (ended,)))],
             STOP_TIMEOUT_S,
         )
         self._journal.stop()

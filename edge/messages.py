@@ -385,7 +385,7 @@ class Command(Message):
     occurrence_id: str | None = Field(
         default=None, max_length=64, description="the occurrence that the operator saw; a stale one is refused"
     )
-    duration_s: float | None = Field(default=None, gt=0)
+    duration_s: float | None = Field(default=None, gt=0, description="shelve: for how long, s; above 1e9 is refused")
     one_shot: bool = False
     camera: str | None = Field(default=None, max_length=128, description="snapshot: whose picture")
     bundle: str | None = Field(

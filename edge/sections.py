@@ -19,6 +19,7 @@ VerbName = Literal[
     "explain", "rebirth", "replay", "snapshot", "reload",
 ]  # fmt: skip
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Long = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]  # s; past it (32 years) dates overflow
 
 
 class Section(BaseModel):
@@ -240,14 +241,14 @@ class AlarmSettings(Section):
     )
     latching: bool = Field(default=False, description="a returned alarm stays until it is acknowledged and reset")
     auto_ack: bool = Field(default=False, description="an alarm that returns needs no acknowledgement")
-    re_alarm_s: NotNegative = Field(
+    re_alarm_s: Long = Field(
         default=0.0,
         description="an acknowledged alarm that still stands is annunciated again after so long, s; 0: never",
     )
-    max_shelve_s: NotNegative = Field(
+    max_shelve_s: Long = Field(
         default=28800.0, description="longest time that an operator may shelve it, s; 0: may not be shelved"
     )
-    chatter_shelve_s: NotNegative = Field(
+    chatter_shelve_s: Long = Field(
         default=0.0, description="shelve it for so long when it chatters (3 times in a minute), s; 0: only mark it"
     )
     group: Identifier | None = Field(

@@ -129,7 +129,9 @@ class DualEncoderModel:
         length = int(self.model.config.text_config.max_position_embeddings)
         padding = "max_length" if self.family.pad_to_max else True
         tokens = self.tokenizer(list(texts), padding=padding, max_length=length, truncation=True, return_tensors="pt")
-        if self.family.pad_to_max:  # trained without a mask: the padding is seen, and a tokenizer that offers one is no reason to hide it
+        if (
+            self.family.pad_to_max
+        ):  # trained without a mask: the padding is seen, and a tokenizer that offers one is no reason to hide it
             tokens = {"input_ids": tokens["input_ids"]}
         with torch.inference_mode():
             found = self.model.get_text_features(**tokens)
