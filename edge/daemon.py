@@ -123,6 +123,9 @@ class Daemon:
             restored=self._journal.restored,
         )
         self._note("started")
+        kept = self._journal.stats()
+        if kept.set_aside:
+            self._note("journal set aside", kept.reason)
         if self._sparkplug is not None:
             for alarm in self._annunciator.conditions(self._clock.wall_ns()):
                 self._sparkplug.hear(alarm)

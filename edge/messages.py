@@ -138,7 +138,9 @@ class JournalFigures(Message):
         description="none: not configured; low: the reserve is used up; memory: nothing survives a restart now"
     )
     reason: str = Field(description="what is wrong with the storage; empty when nothing is")
-    set_aside: Counter = Field(description="damaged journals put aside at this start")
+    set_aside: Counter = Field(
+        description="damaged journals put aside since this start; node-storage stands while it is not 0"
+    )
 
 
 class Heartbeat(Message):

@@ -115,7 +115,7 @@ NODE_ALARMS = {
         ne107="M",
         message="Storage: the journal is not safe on the disk",
         operator_action="Make room in node.state_dir or repair its disk; the heartbeat's journal says what is wrong",
-        consequence="Alarms go on, but their states and what was not yet heard are lost at a restart",
+        consequence="Alarms go on, but their states and what was not yet heard are lost at a restart, or were lost at the last one",
     ),
     Concern.TWIN: SystemAlarm(
         severity=700,
@@ -174,9 +174,10 @@ def lateness(arrived_age_ns: int | None, in_budget_age_ns: int | None, uptime_ns
     return silence(in_budget_age_ns, uptime_ns, stale_after_ns)
 
 
-def unsafe(storage: str) -> Evidence:
-    """Whether the journal is not safe on the disk; `storage` as in the heartbeat."""
-    return Evidence(Verdict.OK, 0.0, Quality.GOOD) if storage == "ok" else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+def unsafe(storage: str, set_aside: int) -> Evidence:
+    """Whether the journal is not safe on the disk, or was not at this start; both as in the heartbeat."""
+    safe = storage == "ok" and set_aside == 0
+    return Evidence(Verdict.OK, 0.0, Quality.GOOD) if safe else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
 
 
 def doubled(taken_over_age_ns: int | None) -> Evidence:

@@ -212,7 +212,8 @@ class Worker:
             evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
             self._annunciator.sample(alarm_id(sensor.id, Concern.SILENT), evidence, now_ns, now_wall_ns)
         if self._site.node.state_dir is not None:
-            evidence = unsafe(self._journal.stats().storage)
+            stats = self._journal.stats()
+            evidence = unsafe(stats.storage, stats.set_aside)
             self._annunciator.sample(alarm_id(NODE, Concern.STORAGE), evidence, now_ns, now_wall_ns)
         taken_over_ns = self._taken_over()
         evidence = doubled(None if taken_over_ns is None else now_ns - taken_over_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
@@ -225,6 +226,37 @@ def test_an_orderly_stop_leaves_nothing_to_repeat(mosquitto: Mosquitto, bundle: 
         assert names == sorted(set(names))
         assert [event["what"] for event in events if event["subject"] == "daemon"] == ["started", "stopped"] * 2
         assert not any(event["historical"] for event in events)
+    finally:
+        daemon.kill()
+        ear.close()
+
+
+def test_a_damaged_journal_is_said_aloud(mosquitto: Mosquitto, bundle: Path, tmp_path: Path) -> None:
+    """What it held is lost, so nobody may take the alarms' NORM for knowledge: an event, a standing alarm with NE 107 M, and the log say so."""
+    ear = Ear(mosquitto.port)
+    state = tmp_path / "state"
+    daemon = Daemon(_site(bundle, mosquitto.port, state), tmp_path)
+    try:
+        daemon.start()
+        sender = Sender(mosquitto.port)
+        sender.knock(ear, RED)
+        ear.until("alarm/red", lambda alarm: alarm["active"])
+        assert daemon.stop() == 0
+        (state / "journal.db").write_bytes(os.urandom(8192))
+        mark = ear.count()
+        daemon.start()
+        told = ear.wait("event", lambda event: event["what"] == "journal set aside", since=mark)
+        assert "journal.db.damaged-" in told["detail"]
+        assert ear.wait("alarm/red", lambda _: True, since=mark)["quality"] == "bad"
+        assert ear.until("alarm/node-storage", lambda alarm: alarm["active"])["state"] == "UNACK_ALM"
+        assert any("Storage" in reason for reason in ear.until("state", lambda state: state["reasons"])["reasons"])
+        assert ear.heartbeat()["journal"]["set_aside"] == 1
+        assert "the file was damaged" in daemon.log()
+        assert daemon.stop() == 0
+        mark = ear.count()
+        daemon.start()
+        ear.wait("alarm/node-storage", lambda alarm: alarm["state"] == "RTN_UNACK", since=mark)
+        sender.close()
     finally:
         daemon.kill()
         ear.close()
