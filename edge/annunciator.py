@@ -90,6 +90,7 @@ class Annunciator:
     def adopt(self, entries: Iterable[AlarmEntry], context: Context, now_ns: int, now_wall_ns: int) -> None:
         """Another list of alarms from now on: what stays keeps its state, what goes is journalled and cleared from the broker."""
         marks, before = self._first_out.to_dict(), self._alarms
+        severities = {name: entry.spec.severity for name, entry in self._entries.items()}
         self._entries, self._context = {entry.spec.id: entry for entry in entries}, context
         self._alarms = {
             name: machine.Alarm(entry.spec, self._new_id, before[name].state if name in before else None)
@@ -105,6 +106,16 @@ class Annunciator:
         if gone:
             self._publisher.record(now_ns, events, (), {KEPT_ALARM + name: None for name in gone})
         self._publisher.retire(gone, self._entries)
+        self._weigh_anew(severities, now_ns, now_wall_ns)
+
+    def _weigh_anew(self, severities: Mapping[str, int], now_ns: int, now_wall_ns: int) -> None:
+        """Have each alarm whose configured severity is another now say so itself: a rise annunciates a standing one again."""
+        for name, severity in severities.items():
+            alarm = self._alarms.get(name)
+            if alarm is None or alarm.state.severity_override is not None or severity == alarm.spec.severity:
+                continue
+            alarm.state = replace(alarm.state, severity_override=severity)  # what it was until now
+            self._say(name, alarm.step(machine.SetSeverity(None), now_ns, now_wall_ns), now_ns, now_wall_ns)
 
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
