@@ -40,7 +40,8 @@ class NodeSettings(Section):
     rds_pp: str = Field(default="", description="RDS-PP designation; carried in alarms, never in a topic")
     state_dir: Path | None = Field(
         default=None,
-        description="folder for what must survive a restart (alarm states, boot counter); none: memory only",
+        description="folder for what must survive a restart (alarm states, shelving, events not yet heard, boot counter); none: the folder that systemd makes "
+        "for the service (StateDirectory=, $STATE_DIRECTORY), else memory only, and nothing survives",
     )
     require_synchronised_clock: bool = Field(
         default=False,

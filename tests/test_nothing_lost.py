@@ -260,3 +260,36 @@ def test_a_damaged_journal_is_said_aloud(mosquitto: Mosquitto, bundle: Path, tmp
     finally:
         daemon.kill()
         ear.close()
+
+
+def test_a_service_keeps_its_state_by_default(mosquitto: Mosquitto, bundle: Path, tmp_path: Path) -> None:
+    """Under the shipped unit a site file that names no folder loses nothing; without any folder log and journal say what is not known."""
+    ear = Ear(mosquitto.port)
+    site = _site(bundle, mosquitto.port, tmp_path) | {"node": {"id": "bench"}}
+    kept = tmp_path / "kept"
+    service = Daemon(site, tmp_path, environment={"STATE_DIRECTORY": f"{kept}:{tmp_path / 'other'}"})
+    bare = Daemon(site, tmp_path)
+    try:
+        service.start()
+        assert f"state in {kept}" in service.log()
+        sender = Sender(mosquitto.port)
+        sender.knock(ear, RED)
+        before = ear.until("alarm/red", lambda alarm: alarm["active"])
+        service.kill()
+        mark = ear.count()
+        service.start()
+        after = ear.wait("alarm/red", lambda _: True, since=mark)
+        assert (after["occurrence_id"], after["state"]) == (before["occurrence_id"], "UNACK_ALM")
+        service.kill()
+        mark = ear.count()
+        bare.start()
+        unknown = ear.wait("alarm/red", lambda _: True, since=mark)
+        assert (unknown["state"], unknown["quality"]) == ("NORM", "bad")
+        told = ear.wait("event", lambda event: event["what"] == "alarm states begin anew", since=mark)
+        assert "node.state_dir" in told["detail"]
+        assert "WARNING edge: node.state_dir is not set" in bare.log()
+        sender.close()
+    finally:
+        service.kill()
+        bare.kill()
+        ear.close()

@@ -61,6 +61,19 @@ def test_no_two_alarms_share_a_name(
         assert all(word in str(caught.value) for word in (name, *owners, "rename"))
 
 
+def test_check_says_where_state_is_kept(tmp_path: Path) -> None:
+    """Or that it is not, and what that costs."""
+    colour_bundle(tmp_path)
+    bundle = open_bundle(tmp_path)
+
+    def said(**changes: Any) -> str:
+        return next(line for line in check_site(site(tmp_path, **changes), bundle) if line.startswith("state "))
+
+    assert "NOT KEPT: node.state_dir is not set" in said()
+    assert said(node={"id": "n", "state_dir": tmp_path / "kept"}) == f"state     kept in {tmp_path / 'kept'}"
+    assert "no alarm" in said(faults=({"id": "red", "camera": "cam1"},))
+
+
 def test_other_names_are_free(tmp_path: Path) -> None:
     """What only looks alike is no collision."""
     colour_bundle(tmp_path)
