@@ -23,7 +23,7 @@ from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
 Ne107 = Literal["G", "M", "S", "C", "F"]
-KEPT_ALARM, KEPT_FIRST_OUT = "alarm/", "first-out"  # names under which state survives a restart
+KEPT_ALARM, KEPT_FIRST_OUT, KEPT_IDS = "alarm/", "first-out", "alarm-ids"  # names under which state survives a restart
 NE107_ORDER = ("G", "M", "S", "C", "F")  # good, maintenance, out of specification, function check, failure: worst last
 
 
@@ -106,6 +106,7 @@ class Annunciator:
         if gone:
             self._publisher.record(now_ns, events, (), {KEPT_ALARM + name: None for name in gone})
         self._publisher.retire(gone, self._entries)
+        self._keep_ids(now_ns)
         self._weigh_anew(severities, now_ns, now_wall_ns)
 
     def _weigh_anew(self, severities: Mapping[str, int], now_ns: int, now_wall_ns: int) -> None:
@@ -239,7 +240,15 @@ class Annunciator:
         gone = [name for name in kept if name.startswith(KEPT_ALARM) and name[len(KEPT_ALARM) :] not in self._entries]
         if events or gone:
             self._publisher.record(start_ns, events, (), dict.fromkeys(gone))
-        self._publisher.retire((name[len(KEPT_ALARM) :] for name in gone), self._entries)
+        said = _ids(kept.get(KEPT_IDS))  # also those that never moved, and so have no state
+        self._publisher.retire((*(name[len(KEPT_ALARM) :] for name in gone), *said), self._entries)
+        if said != sorted(self._entries):
+            self._keep_ids(start_ns)
+
+    def _keep_ids(self, now_ns: int) -> None:
+        """Remember which alarms the broker keeps a condition of."""
+        ids = sorted(self._entries)
+        self._publisher.record(now_ns, (), (), {KEPT_IDS: lambda: {"ids": ids}})
 
     def _say(self, alarm_id: str, happened: Sequence[machine.Transition], now_ns: int, now_wall_ns: int) -> None:
         """Journal what happened, say the conditions that it changed and keep the alarm's state: all of it or nothing of it."""
@@ -284,6 +293,11 @@ class Annunciator:
             now_wall_ns=now_wall_ns,
             first_out=self._first_out.is_first(alarm_id),
         )
+
+
+def _ids(data: object) -> list[str]:
+    ids = data.get("ids") if isinstance(data, Mapping) else None
+    return [name for name in ids if isinstance(name, str)] if isinstance(ids, list) else []
 
 
 def _build(

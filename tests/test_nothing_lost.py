@@ -293,3 +293,23 @@ def test_a_service_keeps_its_state_by_default(mosquitto: Mosquitto, bundle: Path
         service.kill()
         bare.kill()
         ear.close()
+
+
+def test_an_alarm_that_went_while_the_daemon_was_down_is_cleared(
+    mosquitto: Mosquitto, bundle: Path, tmp_path: Path
+) -> None:
+    """Also one that never moved, because its camera never sent a picture: nobody shall see it for ever."""
+    site = _site(bundle, mosquitto.port, tmp_path / "state")
+    daemon = Daemon(site | {"faults": [*site["faults"], {"id": "old", "camera": "cam1", "vision": "blue", "alarm": ALARM}]}, tmp_path)  # fmt: skip
+    ear = Ear(mosquitto.port)
+    try:
+        daemon.start()
+        assert ear.until("alarm/old", lambda _: True)["quality"] == "bad"
+        assert daemon.stop() == 0
+        mark = ear.count()
+        daemon = Daemon(site, tmp_path).start()
+        wait_for(lambda: [heard.payload for heard in ear.on("alarm/old", mark)] == [b""], 10, "it is cleared")
+        assert ear.wait("alarm/red", lambda _: True, since=mark)["id"] == "red"
+    finally:
+        daemon.kill()
+        ear.close()
