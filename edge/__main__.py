@@ -153,7 +153,7 @@ def _run(options: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.daemon import Daemon
     from edge.realtime import make_realtime, one_heap, spare_sweeps
-    from edge.settings import load_site
+    from edge.settings import FORGETS, load_site
 
     one_heap()
     site = load_site(options.config)
@@ -167,6 +167,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         daemon.start()
         spare_sweeps()
+        if site.forgets():
+            logging.getLogger("edge").warning(FORGETS)
         _log_ready(daemon.summary())
         daemon.wait()
     finally:

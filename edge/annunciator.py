@@ -23,7 +23,7 @@ from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
 Ne107 = Literal["G", "M", "S", "C", "F"]
-KEPT_ALARM, KEPT_FIRST_OUT = "alarm/", "first-out"  # names under which state survives a restart
+KEPT_ALARM, KEPT_FIRST_OUT, KEPT_IDS = "alarm/", "first-out", "alarm-ids"  # names under which state survives a restart
 NE107_ORDER = ("G", "M", "S", "C", "F")  # good, maintenance, out of specification, function check, failure: worst last
 
 
@@ -90,6 +90,7 @@ class Annunciator:
     def adopt(self, entries: Iterable[AlarmEntry], context: Context, now_ns: int, now_wall_ns: int) -> None:
         """Another list of alarms from now on: what stays keeps its state, what goes is journalled and cleared from the broker."""
         marks, before = self._first_out.to_dict(), self._alarms
+        severities = {name: entry.spec.severity for name, entry in self._entries.items()}
         self._entries, self._context = {entry.spec.id: entry for entry in entries}, context
         self._alarms = {
             name: machine.Alarm(entry.spec, self._new_id, before[name].state if name in before else None)
@@ -105,6 +106,17 @@ class Annunciator:
         if gone:
             self._publisher.record(now_ns, events, (), {KEPT_ALARM + name: None for name in gone})
         self._publisher.retire(gone, self._entries)
+        self._keep_ids(now_ns)
+        self._weigh_anew(severities, now_ns, now_wall_ns)
+
+    def _weigh_anew(self, severities: Mapping[str, int], now_ns: int, now_wall_ns: int) -> None:
+        """Have each alarm whose configured severity is another now say so itself: a rise annunciates a standing one again."""
+        for name, severity in severities.items():
+            alarm = self._alarms.get(name)
+            if alarm is None or alarm.state.severity_override is not None or severity == alarm.spec.severity:
+                continue
+            alarm.state = replace(alarm.state, severity_override=severity)  # what it was until now
+            self._say(name, alarm.step(machine.SetSeverity(None), now_ns, now_wall_ns), now_ns, now_wall_ns)
 
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
@@ -228,7 +240,15 @@ class Annunciator:
         gone = [name for name in kept if name.startswith(KEPT_ALARM) and name[len(KEPT_ALARM) :] not in self._entries]
         if events or gone:
             self._publisher.record(start_ns, events, (), dict.fromkeys(gone))
-        self._publisher.retire((name[len(KEPT_ALARM) :] for name in gone), self._entries)
+        said = _ids(kept.get(KEPT_IDS))  # also those that never moved, and so have no state
+        self._publisher.retire((*(name[len(KEPT_ALARM) :] for name in gone), *said), self._entries)
+        if said != sorted(self._entries):
+            self._keep_ids(start_ns)
+
+    def _keep_ids(self, now_ns: int) -> None:
+        """Remember which alarms the broker keeps a condition of."""
+        ids = sorted(self._entries)
+        self._publisher.record(now_ns, (), (), {KEPT_IDS: lambda: {"ids": ids}})
 
     def _say(self, alarm_id: str, happened: Sequence[machine.Transition], now_ns: int, now_wall_ns: int) -> None:
         """Journal what happened, say the conditions that it changed and keep the alarm's state: all of it or nothing of it."""
@@ -273,6 +293,11 @@ class Annunciator:
             now_wall_ns=now_wall_ns,
             first_out=self._first_out.is_first(alarm_id),
         )
+
+
+def _ids(data: object) -> list[str]:
+    ids = data.get("ids") if isinstance(data, Mapping) else None
+    return [name for name in ids if isinstance(name, str)] if isinstance(ids, list) else []
 
 
 def _build(

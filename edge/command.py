@@ -23,6 +23,7 @@ MAX_AHEAD_S = 30.0  # clocks differ
 MAX_REMEMBERED = 1_000
 MAX_TOPIC_BYTES = 512
 MAX_TOPIC_LEVELS = 100  # Mosquitto drops the connection of whoever publishes on more than 200
+MAX_DURATION_S = 1e9  # about 32 years: past it numbers overflow, and nobody means it
 
 
 class Verb(StrEnum):
@@ -122,6 +123,11 @@ class CommandDesk:
             return "expired", f"issued {age_s:.1f} s ago by this device's clock; at most {MAX_AGE_S:.0f} s are allowed"
         if verb not in NODE_VERBS and command.alarm_id is None:
             return "bad_request", f"{verb} needs alarm_id"
+        if command.duration_s is not None and command.duration_s > MAX_DURATION_S:
+            return (
+                "bad_request",
+                f"duration_s {command.duration_s:g} is too long; at most {MAX_DURATION_S:g} is allowed",
+            )
         if verb.value in self.refused:
             return "not_allowed", f"this site refuses {verb} (commands.refused in its site file)"
         return None
@@ -149,8 +155,6 @@ def refuse(command: Command, code: Code, detail: str) -> Reply:
 def _wall_ns(text: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return None if moment.tzinfo is None else round(moment.astimezone(UTC).timestamp() * 1e9)
+    except (ValueError, OverflowError):  # the year 1 east of Greenwich is the year 0 in UTC, which there is not
         return None
-    if moment.tzinfo is None:
-        return None
-    return round(moment.astimezone(UTC).timestamp() * 1e9)

@@ -128,6 +128,11 @@ class Daemon:
             restored=self._journal.restored,
         )
         self._note("started")
+        kept = self._journal.stats()
+        if kept.set_aside:
+            self._note("journal set aside", kept.reason)
+        if site.forgets():
+            self._note("alarm states begin anew", "node.state_dir is not set: what stood before this start is unknown")
         if self._sparkplug is not None:
             for alarm in self._annunciator.conditions(self._clock.wall_ns()):
                 self._sparkplug.hear(alarm)
@@ -193,10 +198,11 @@ class Daemon:
             self._thread.join(STOP_TIMEOUT_S)
         if self._sparkplug is not None:
             self._sparkplug.stop(STOP_TIMEOUT_S)
-        self._note("stopped")
+        ended = "stopped" if self._failure is None else "failed"
+        self._note(ended, "" if self._failure is None else f"{type(self._failure).__name__}: {self._failure}")
         self._journal.settle()
         self._outlet.stop(
-            [state_message(self._plan.site.prefix(), offline_state(self._session, self._version, ("stopped",)))],
+            [state_message(self._plan.site.prefix(), offline_state(self._session, self._version, (ended,)))],
             STOP_TIMEOUT_S,
         )
         self._journal.stop()
@@ -219,7 +225,8 @@ class Daemon:
         speed = f", picture to scores p50 {proof.frame_p50_ms:.1f} ms of {proof.budget_ms:g} ms" if proof else ""
         return (
             f"{plan.model.name} version {plan.model.version}, {len(plan.site.cameras)} cameras, {len(plan.site.sensors)} sensors, "
-            f"{len(plan.channels)} faults{speed}, inference thread {self.grant.policy} {self.grant.priority}"
+            f"{len(plan.channels)} faults{speed}, inference thread {self.grant.policy} {self.grant.priority}, "
+            f"state {'not kept' if plan.site.node.state_dir is None else f'in {plan.site.node.state_dir}'}"
         )
 
     @property

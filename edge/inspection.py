@@ -17,7 +17,7 @@ from edge.infer import ProofResult, prove
 from edge.preprocess import Preprocessor
 from edge.realtime import make_realtime
 from edge.report import rss_mib
-from edge.settings import Site
+from edge.settings import FORGETS, Site
 from edge.sparkplug.setup import try_servers
 from edge.standing import site_alarms
 from edge.watch import camera_budgets_ms, load_engine
@@ -62,6 +62,10 @@ def check_site(site: Site, bundle: Bundle) -> Iterator[str]:
         if channel.alarm is not None and channel.id not in alarms:
             state = "NOT ARMED: its threshold was not calibrated on this site's images, so it raises no alarm; export with [images] normal"
         yield f"fault     {channel.id}: {state}"
+    if site.forgets():
+        yield f"state     NOT KEPT: {FORGETS}"
+    else:
+        yield f"state     {'not kept; there is no alarm' if site.node.state_dir is None else f'kept in {site.node.state_dir}'}"
     yield f"broker    {site.broker.host}:{site.broker.port}, topics below {site.prefix()}; not contacted"
 
 

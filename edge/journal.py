@@ -18,7 +18,18 @@ from typing import Any, Literal, NamedTuple
 
 from edge.envelope import Outgoing
 from edge.outbox import Caps, Changes, Entry, Key, Outbox
-from edge.store import DamagedError, Found, Kept, Row, StorageError, StorageFullError, Store, put_aside, rescue
+from edge.store import (
+    DamagedError,
+    Found,
+    Kept,
+    Row,
+    StorageError,
+    StorageFullError,
+    Store,
+    put_aside,
+    rescue,
+    set_aside_text,
+)
 from edge.topics import ALARM, EVENT
 
 HOLD_NS = 1_000_000_000  # a disk that does not answer for so long no longer holds an alarm back
@@ -232,7 +243,7 @@ class Journal:
             return "memory", self._reason
         if not store.ballast:
             return "low", self._reason or f"no room for the reserve; make room in {self._folder}"
-        return "ok", self._reason
+        return "ok", self._reason or (set_aside_text(self._folder) if self._set_aside else "")
 
     # --- the journal thread ----------------------------------------------------------------------------------------------------------
 
@@ -360,11 +371,10 @@ class Journal:
             return
         if self._store is None:
             if now_ns >= self._retry_ns or self._stopping:
-                self._open(self._folder, lambda _store: None)
-                self._write_all(rows)
+                self._open(self._folder, lambda store: self._write_all(store, rows))
             return
         if everything:
-            self._write_all(rows)
+            self._try(lambda store: self._write_all(store, rows))
             return
         if now_ns >= self._mark_ns:
             self._mark_ns = now_ns + MARK_NS
@@ -374,28 +384,35 @@ class Journal:
         if rows or newest or changes:
             self._try(lambda store: store.write(rows, {name: self._kept.get(name) for name in newest}, changes))
 
-    def _write_all(self, more: Sequence[Row] = ()) -> None:
+    def _write_all(self, store: Store, more: Sequence[Row] = ()) -> None:
         """The file lost touch: write everything that is known anew."""
         with self._lock:
             rows = [_row(key, body, done=done) for key, body, done in self._outbox.rows()]
-        self._try(lambda store: store.replace(self.epoch, [*rows, *more], self._kept))
+        store.replace(self.epoch, [*rows, *more], self._kept)
 
     def _open(self, folder: Path, then: Callable[[Store], None]) -> None:
+        """Open the file and do what comes first; only when that is done are we on disk."""
+        lost = self._reason
         try:
-            self._store = Store.open(folder)
-            self._set_aside += self._store.set_aside
+            store = Store.open(folder)
         except StorageError as error:
             self._lose_disk(error)
-        self._try(then)
-        if self._store is not None and self._reason:
+            return
+        if store.set_aside:
+            self._note_set_aside(folder)
+        if not self._do(store, then):
+            return
+        self._store = store
+        if lost:
             _log.info("journal: on disk again")
-            self._reason = ""
+            self._reason = "" if self._reason == lost else self._reason
 
     def _try(self, action: Callable[[Store], None]) -> None:
-        """Do it, if need be with the space of the reserve, or lose the disk."""
-        store = self._store
-        if store is None:
-            return
+        if self._store is not None:
+            self._do(self._store, action)
+
+    def _do(self, store: Store, action: Callable[[Store], None]) -> bool:
+        """Do it, if need be with the space of the reserve, or lose the disk; returns whether it is done."""
         try:
             try:
                 action(store)
@@ -408,6 +425,8 @@ class Journal:
         except StorageError as error:
             store.close()
             self._lose_disk(error)
+            return False
+        return True
 
     def _lose_disk(self, error: StorageError) -> None:
         self._store = None
@@ -419,8 +438,12 @@ class Journal:
         if isinstance(error, DamagedError) and self._folder is not None:
             with contextlib.suppress(StorageError):
                 put_aside(self._folder)
-                self._set_aside += 1
+                self._note_set_aside(self._folder)
                 self._retry_ns = 0
+
+    def _note_set_aside(self, folder: Path) -> None:
+        self._set_aside += 1
+        _log.error("journal: %s", set_aside_text(folder))
 
 
 def _row(key: Key, body: bytes, *, done: bool = False) -> Row:

@@ -138,7 +138,9 @@ class JournalFigures(Message):
         description="none: not configured; low: the reserve is used up; memory: nothing survives a restart now"
     )
     reason: str = Field(description="what is wrong with the storage; empty when nothing is")
-    set_aside: Counter = Field(description="damaged journals put aside at this start")
+    set_aside: Counter = Field(
+        description="damaged journals put aside since this start; node-storage stands while it is not 0"
+    )
 
 
 class Heartbeat(Message):
@@ -388,7 +390,7 @@ class Command(Message):
     occurrence_id: str | None = Field(
         default=None, max_length=64, description="the occurrence that the operator saw; a stale one is refused"
     )
-    duration_s: float | None = Field(default=None, gt=0)
+    duration_s: float | None = Field(default=None, gt=0, description="shelve: for how long, s; above 1e9 is refused")
     one_shot: bool = False
     camera: str | None = Field(default=None, max_length=128, description="snapshot: whose picture")
     bundle: str | None = Field(

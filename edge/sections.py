@@ -19,6 +19,7 @@ VerbName = Literal[
     "explain", "rebirth", "replay", "snapshot", "reload",
 ]  # fmt: skip
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Long = Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)]  # s; past it (32 years) dates overflow
 
 
 class Section(BaseModel):
@@ -39,7 +40,8 @@ class NodeSettings(Section):
     rds_pp: str = Field(default="", description="RDS-PP designation; carried in alarms, never in a topic")
     state_dir: Path | None = Field(
         default=None,
-        description="folder for what must survive a restart (alarm states, boot counter); none: memory only",
+        description="folder for what must survive a restart (alarm states, shelving, events not yet heard, boot counter); none: the folder that systemd makes "
+        "for the service (StateDirectory=, $STATE_DIRECTORY), else memory only, and nothing survives",
     )
     require_synchronised_clock: bool = Field(
         default=False,
@@ -243,14 +245,14 @@ class AlarmSettings(Section):
     )
     latching: bool = Field(default=False, description="a returned alarm stays until it is acknowledged and reset")
     auto_ack: bool = Field(default=False, description="an alarm that returns needs no acknowledgement")
-    re_alarm_s: NotNegative = Field(
+    re_alarm_s: Long = Field(
         default=0.0,
         description="an acknowledged alarm that still stands is annunciated again after so long, s; 0: never",
     )
-    max_shelve_s: NotNegative = Field(
+    max_shelve_s: Long = Field(
         default=28800.0, description="longest time that an operator may shelve it, s; 0: may not be shelved"
     )
-    chatter_shelve_s: NotNegative = Field(
+    chatter_shelve_s: Long = Field(
         default=0.0, description="shelve it for so long when it chatters (3 times in a minute), s; 0: only mark it"
     )
     group: Identifier | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ from edge.sections import (
 )
 
 ENV_PREFIX = "EDGE_DAEMON_"
+STATE_DIRECTORY = (
+    "STATE_DIRECTORY"  # what systemd says for StateDirectory= of a unit; several folders are parted by colons
+)
+FORGETS = (
+    "node.state_dir is not set, so alarm states, acknowledgements, shelving and events not yet heard do not survive a restart: an alarm that "
+    "stands then starts again as NORM with quality bad. Name a folder that this user may write, or give the service one (StateDirectory= of its unit)"
+)
 
 
 class Site(BaseSettings):
@@ -100,6 +108,10 @@ class Site(BaseSettings):
                 )
         return self
 
+    def forgets(self) -> bool:
+        """Whether a restart loses the states of alarms; `FORGETS` says it to people."""
+        return self.node.state_dir is None and any(fault.alarm is not None for fault in self.faults)
+
     def prefix(self) -> str:
         """First part of this node's topics."""
         return f"{self.broker.root}/{self.node.id}"
@@ -113,8 +125,10 @@ class Site(BaseSettings):
         return sensor.topic or f"{self.prefix()}/in/sensor/{sensor.id}"
 
 
-def load_site(path: Path) -> Site:
+def load_site(path: Path, environment: Mapping[str, str] = os.environ) -> Site:
     """Read ``site.toml``; relative paths inside it count from its own folder.
+
+    Where it names no ``node.state_dir``, the folder that systemd made for the service is taken.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or says something that cannot be; the text names the key.
@@ -129,7 +143,7 @@ def load_site(path: Path) -> Site:
         site = Site(**document)
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_problem(item) for item in error.errors())) from error
-    return _anchored(site, path.parent)
+    return _with_state(_anchored(site, path.parent), environment.get(STATE_DIRECTORY, ""))
 
 
 def _unique(kind: str, ids: list[str]) -> set[str]:
@@ -142,6 +156,13 @@ def _unique(kind: str, ids: list[str]) -> set[str]:
 def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's own error dictionary
     where = ".".join(str(part) for part in item["loc"]) or "site"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _with_state(site: Site, folders: str) -> Site:
+    folder = folders.partition(":")[0]
+    if site.node.state_dir is not None or not folder:
+        return site
+    return site.model_copy(update={"node": site.node.model_copy(update={"state_dir": Path(folder)})})
 
 
 def _anchored(site: Site, folder: Path) -> Site:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from edge.alarm.state import AlarmSpec
 from edge.annunciator import AlarmEntry, Ne107
 from edge.channel import ChannelSpec
+from edge.errors import ConfigError
 from edge.frame import Evidence, Quality, Verdict
 from edge.lens import Trouble
 from edge.sections import AlarmSettings
@@ -116,7 +117,7 @@ NODE_ALARMS = {
         ne107="M",
         message="Storage: the journal is not safe on the disk",
         operator_action="Make room in node.state_dir or repair its disk; the heartbeat's journal says what is wrong",
-        consequence="Alarms go on, but their states and what was not yet heard are lost at a restart",
+        consequence="Alarms go on, but their states and what was not yet heard are lost at a restart, or were lost at the last one",
     ),
     Concern.TWIN: SystemAlarm(
         severity=700,
@@ -148,7 +149,12 @@ def alarm_id(source: str, concern: Concern | Trouble) -> str:
 
 
 def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]:
-    """Every alarm of a site; a fault that is not armed has none."""
+    """Every alarm of a site; a fault that is not armed has none.
+
+    Raises:
+        ConfigError: two of them would have the same id.
+    """
+    _refuse_same_ids(site, channels)
     entries = [_process(channel, channel.alarm) for channel in channels if channel.alarm is not None and channel.armed]
     for camera in site.cameras:
         kinds = CAMERA_ALARMS | PICTURE_ALARMS
@@ -164,6 +170,22 @@ def site_alarms(site: Site, channels: Sequence[ChannelSpec]) -> list[AlarmEntry]
     return entries + [
         _system(NODE, concern, kind, camera=None) for concern, kind in NODE_ALARMS.items() if wanted[concern]
     ]
+
+
+def _refuse_same_ids(site: Site, channels: Sequence[ChannelSpec]) -> None:
+    """An alarm's id is its topic and its name in every command, so no two may share one; that of a flag may not be a system alarm's either."""
+    owners: dict[str, str] = {alarm_id(NODE, concern): "the daemon itself" for concern in NODE_ALARMS}
+    claims = [
+        (alarm_id(camera.id, kind), f"camera {camera.id}")
+        for camera in site.cameras
+        for kind in CAMERA_ALARMS | PICTURE_ALARMS
+    ]
+    claims += [(alarm_id(sensor.id, kind), f"sensor {sensor.id}") for sensor in site.sensors for kind in SENSOR_ALARMS]
+    claims += [(channel.id, f"fault {channel.id}") for channel in channels]
+    for name, owner in claims:
+        if name in owners:
+            raise ConfigError(f"the alarm {name} would be that of {owners[name]} and of {owner}: rename one of them")
+        owners[name] = owner
 
 
 def silence(age_ns: int | None, uptime_ns: int, stale_after_ns: int) -> Evidence:
@@ -183,9 +205,10 @@ def lateness(arrived_age_ns: int | None, in_budget_age_ns: int | None, uptime_ns
     return silence(in_budget_age_ns, uptime_ns, stale_after_ns)
 
 
-def unsafe(storage: str) -> Evidence:
-    """Whether the journal is not safe on the disk; `storage` as in the heartbeat."""
-    return Evidence(Verdict.OK, 0.0, Quality.GOOD) if storage == "ok" else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
+def unsafe(storage: str, set_aside: int) -> Evidence:
+    """Whether the journal is not safe on the disk, or was not at this start; both as in the heartbeat."""
+    safe = storage == "ok" and set_aside == 0
+    return Evidence(Verdict.OK, 0.0, Quality.GOOD) if safe else Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
 
 
 def doubled(taken_over_age_ns: int | None) -> Evidence:

@@ -190,17 +190,43 @@ def put_aside(folder: Path) -> None:
                 path.rename(folder / f"{NAME}.damaged-{stamp}{suffix}")
 
 
+def set_aside_text(folder: Path) -> str:
+    """What `put_aside` means, for people."""
+    return (
+        f"the file was damaged: it is put aside as {folder / NAME}.damaged-*, and a new one is begun; alarm states, shelving and events "
+        "that only it held are lost. Look at the alarms, and at the disk"
+    )
+
+
 def rescue(folder: Path) -> Found | None:
-    """What a journal says that cannot be opened for writing (a read-only disk), read from a copy; None: nothing usable."""
-    with tempfile.TemporaryDirectory() as name, contextlib.suppress(sqlite3.Error, OSError, StorageError):
+    """What a journal says that cannot be opened for writing (a read-only disk); None: nothing usable.
+
+    Read from a copy, or where it lies if nothing anywhere can be written.
+    """
+    for read in (_read_copy, _read_in_place):
+        with contextlib.suppress(sqlite3.Error, OSError, StorageError):
+            return read(folder)
+    return None
+
+
+def _read_copy(folder: Path) -> Found | None:
+    with tempfile.TemporaryDirectory() as name:
         for suffix in ("", "-wal"):
             if (folder / f"{NAME}{suffix}").exists():
                 shutil.copyfile(folder / f"{NAME}{suffix}", Path(name) / f"{NAME}{suffix}")
-        if (Path(name) / NAME).exists():
-            db = _connect(Path(name) / NAME)
-            with contextlib.closing(db):
-                return _load(db)
-    return None
+        if not (Path(name) / NAME).exists():
+            return None
+        with contextlib.closing(_connect(Path(name) / NAME)) as db:
+            return _load(db)
+
+
+def _read_in_place(folder: Path) -> Found:
+    """Without locks (nobody can write there) and without shared memory, so that the write-ahead log is read too; `immutable` would leave it out."""
+    db = sqlite3.connect(f"{(folder / NAME).resolve().as_uri()}?mode=ro&vfs=unix-none", uri=True, isolation_level=None)
+    with contextlib.closing(db):
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _refuse_damage(db)
+        return _load(db)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -214,14 +240,18 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_size_limit = 524288")
         db.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
         db.executescript(SCHEMA)
-        problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise DamagedError(f"the journal is damaged: {problem}")  # noqa: TRY301 - the connection is to be closed as for any other
+        _refuse_damage(db)
         path.chmod(0o600)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _refuse_damage(db: sqlite3.Connection) -> None:
+    problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        raise DamagedError(f"the journal is damaged: {problem}")
 
 
 def _load(db: sqlite3.Connection) -> Found:

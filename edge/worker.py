@@ -217,7 +217,8 @@ class Worker:
             evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
             self._annunciator.sample(alarm_id(sensor.id, Concern.SILENT), evidence, now_ns, now_wall_ns)
         if self._site.node.state_dir is not None:
-            evidence = unsafe(self._journal.stats().storage)
+            stats = self._journal.stats()
+            evidence = unsafe(stats.storage, stats.set_aside)
             self._annunciator.sample(alarm_id(NODE, Concern.STORAGE), evidence, now_ns, now_wall_ns)
         taken_over_ns = self._taken_over()
         evidence = doubled(None if taken_over_ns is None else now_ns - taken_over_ns)
@@ -246,18 +247,23 @@ class Worker:
         verb = incoming.topic.rpartition("/")[2]
         try:
             found = self._desk.check(verb, incoming.payload, now_wall_ns, retained=incoming.retained)
+            if isinstance(found, Refused):
+                self.answer(found, found.reply, incoming)
+            elif found.verb is Verb.RELOAD:
+                self._begin_reload(found, incoming)
+            else:
+                self.answer(found, self._reply(found, now_ns, now_wall_ns), incoming)
         except RejectedInput as error:
-            self._health.rejected(error.reason)
-            event = self._publisher.event("command", verb[:64], "rejected", now_wall_ns, detail=str(error)[:300])
-            self._publisher.record(now_ns, [event])
             _log.warning("command refused: %s", error)
-            return
-        if isinstance(found, Refused):
-            self.answer(found, found.reply, incoming)
-        elif found.verb is Verb.RELOAD:
-            self._begin_reload(found, incoming)
-        else:
-            self.answer(found, self._carry_out(found, now_ns, now_wall_ns), incoming)
+            self._reject(verb, error, now_ns, now_wall_ns)
+        except Exception as error:  # noqa: BLE001 - whatever is in a command, it must not end the thread that flags
+            self._reject(verb, _failed(verb, error), now_ns, now_wall_ns)
+
+    def _reject(self, verb: str, error: RejectedInput, now_ns: int, now_wall_ns: int) -> None:
+        """Count and journal a command that cannot be answered."""
+        self._health.rejected(error.reason)
+        event = self._publisher.event("command", verb[:64], "rejected", now_wall_ns, detail=str(error)[:300])
+        self._publisher.record(now_ns, [event])
 
     def _begin_reload(self, request: Request, incoming: Incoming) -> None:
         """Reading, loading and proving take a while: the answer comes when it is done, and a repeated request hears that it is not."""
@@ -291,6 +297,15 @@ class Worker:
             detail=f"{about}: {reply.code}. {command.comment}".strip(),
         )
         self._publisher.record(now_ns, [event])
+
+    def _reply(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
+        """Carry out a request, and say what came of it even when nobody thought of that."""
+        try:
+            return self._carry_out(request, now_ns, now_wall_ns)
+        except Exception as error:  # noqa: BLE001 - as above
+            problem = _failed(request.verb, error)
+            self._health.rejected(problem.reason)
+            return refuse(request.command, "bad_request", problem.detail)
 
     def _carry_out(self, request: Request, now_ns: int, now_wall_ns: int) -> Reply:
         match request.verb:
@@ -332,3 +347,9 @@ class Worker:
     def _say_everything(self, now_ns: int, now_wall_ns: int) -> None:
         self._reporter.announce(now_ns, now_wall_ns)
         self._publisher.resume(self._annunciator.conditions(now_wall_ns), now_ns)
+
+
+def _failed(verb: str, error: Exception) -> RejectedInput:
+    """What nobody thought of, logged with its traceback, as a refusal."""
+    _log.error("cmd/%s failed, which is a fault of this program; please report it", verb, exc_info=error)
+    return RejectedInput("command_failed", f"cmd/{verb[:64]}: unexpected {type(error).__name__}, see the daemon's log")

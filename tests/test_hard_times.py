@@ -251,7 +251,8 @@ def test_a_graph_that_hangs_stops_the_watchdog(
 def test_an_inference_thread_that_dies_ends_the_daemon(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is left to judge frames, so the process ends with the reason, and its supervisor starts it again."""
+    """Nobody is left to judge frames, so the process ends with the reason, and its supervisor starts it again; what it leaves says `failed`."""
+    ear = Ear(mosquitto.port)
     settings = Site.model_validate(site(tmp_path, mosquitto.port))
     daemon = daemon_module.Daemon(settings, open_bundle(settings.bundle))
     try:
@@ -261,6 +262,11 @@ def test_an_inference_thread_that_dies_ends_the_daemon(
             daemon.wait(10)
     finally:
         daemon.stop()
+    state = ear.until("state", lambda state: not state["online"])
+    assert (state["reasons"], state["ne107"]) == (["failed"], "F")
+    event = ear.until("event", lambda event: event["what"] == "failed")
+    assert "ZeroDivisionError" in event["detail"]
+    ear.close()
 
 
 def test_it_starts_without_a_broker_and_without_a_clock(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
@@ -225,6 +226,90 @@ def test_an_orderly_stop_leaves_nothing_to_repeat(mosquitto: Mosquitto, bundle: 
         assert names == sorted(set(names))
         assert [event["what"] for event in events if event["subject"] == "daemon"] == ["started", "stopped"] * 2
         assert not any(event["historical"] for event in events)
+    finally:
+        daemon.kill()
+        ear.close()
+
+
+def test_a_damaged_journal_is_said_aloud(mosquitto: Mosquitto, bundle: Path, tmp_path: Path) -> None:
+    """What it held is lost, so nobody may take the alarms' NORM for knowledge: an event, a standing alarm with NE 107 M, and the log say so."""
+    ear = Ear(mosquitto.port)
+    state = tmp_path / "state"
+    daemon = Daemon(_site(bundle, mosquitto.port, state), tmp_path)
+    try:
+        daemon.start()
+        sender = Sender(mosquitto.port)
+        sender.knock(ear, RED)
+        ear.until("alarm/red", lambda alarm: alarm["active"])
+        assert daemon.stop() == 0
+        (state / "journal.db").write_bytes(os.urandom(8192))
+        mark = ear.count()
+        daemon.start()
+        told = ear.wait("event", lambda event: event["what"] == "journal set aside", since=mark)
+        assert "journal.db.damaged-" in told["detail"]
+        assert ear.wait("alarm/red", lambda _: True, since=mark)["quality"] == "bad"
+        assert ear.until("alarm/node-storage", lambda alarm: alarm["active"])["state"] == "UNACK_ALM"
+        assert any("Storage" in reason for reason in ear.until("state", lambda state: state["reasons"])["reasons"])
+        assert ear.heartbeat()["journal"]["set_aside"] == 1
+        assert "the file was damaged" in daemon.log()
+        assert daemon.stop() == 0
+        mark = ear.count()
+        daemon.start()
+        ear.wait("alarm/node-storage", lambda alarm: alarm["state"] == "RTN_UNACK", since=mark)
+        sender.close()
+    finally:
+        daemon.kill()
+        ear.close()
+
+
+def test_a_service_keeps_its_state_by_default(mosquitto: Mosquitto, bundle: Path, tmp_path: Path) -> None:
+    """Under the shipped unit a site file that names no folder loses nothing; without any folder log and journal say what is not known."""
+    ear = Ear(mosquitto.port)
+    site = _site(bundle, mosquitto.port, tmp_path) | {"node": {"id": "bench"}}
+    kept = tmp_path / "kept"
+    service = Daemon(site, tmp_path, environment={"STATE_DIRECTORY": f"{kept}:{tmp_path / 'other'}"})
+    bare = Daemon(site, tmp_path)
+    try:
+        service.start()
+        assert f"state in {kept}" in service.log()
+        sender = Sender(mosquitto.port)
+        sender.knock(ear, RED)
+        before = ear.until("alarm/red", lambda alarm: alarm["active"])
+        service.kill()
+        mark = ear.count()
+        service.start()
+        after = ear.wait("alarm/red", lambda _: True, since=mark)
+        assert (after["occurrence_id"], after["state"]) == (before["occurrence_id"], "UNACK_ALM")
+        service.kill()
+        mark = ear.count()
+        bare.start()
+        unknown = ear.wait("alarm/red", lambda _: True, since=mark)
+        assert (unknown["state"], unknown["quality"]) == ("NORM", "bad")
+        told = ear.wait("event", lambda event: event["what"] == "alarm states begin anew", since=mark)
+        assert "node.state_dir" in told["detail"]
+        assert "WARNING edge: node.state_dir is not set" in bare.log()
+        sender.close()
+    finally:
+        service.kill()
+        bare.kill()
+        ear.close()
+
+
+def test_an_alarm_that_went_while_the_daemon_was_down_is_cleared(
+    mosquitto: Mosquitto, bundle: Path, tmp_path: Path
+) -> None:
+    """Also one that never moved, because its camera never sent a picture: nobody shall see it for ever."""
+    site = _site(bundle, mosquitto.port, tmp_path / "state")
+    daemon = Daemon(site | {"faults": [*site["faults"], {"id": "old", "camera": "cam1", "vision": "blue", "alarm": ALARM}]}, tmp_path)  # fmt: skip
+    ear = Ear(mosquitto.port)
+    try:
+        daemon.start()
+        assert ear.until("alarm/old", lambda _: True)["quality"] == "bad"
+        assert daemon.stop() == 0
+        mark = ear.count()
+        daemon = Daemon(site, tmp_path).start()
+        wait_for(lambda: [heard.payload for heard in ear.on("alarm/old", mark)] == [b""], 10, "it is cleared")
+        assert ear.wait("alarm/red", lambda _: True, since=mark)["id"] == "red"
     finally:
         daemon.kill()
         ear.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rig import PREFIX, STILLS, Daemon, Ear, Sender, site_document, toml
+from benchmarks.rig import PREFIX, STILLS, Daemon, Ear, Heard, Sender, site_document, toml
 from edge.__main__ import EXIT_FAILED, EXIT_OK, main
 from tests.brokers import Mosquitto, wait_for
 from tests.edge.builders import COLOURS, colour_bundle, colour_graph, fault, flat_jpeg, manifest_document, write_bundle
@@ -101,7 +101,7 @@ def test_site_and_bundle_are_exchanged_and_alarms_stay(make_site: Callable[..., 
         bundle=str(site.bundles / "v2"),
         cameras=[{"id": "cam1", "picture": STILLS}, {"id": "cam2", "picture": STILLS}],
         faults=[
-            {"id": "red", "camera": "cam1", "alarm": ALARM | {"severity": 900}},
+            {"id": "red", "camera": "cam1", "alarm": ALARM | {"message": "Very red"}},
             {"id": "second", "camera": "cam2", "vision": "green", "alarm": ALARM},
         ],
     )
@@ -113,13 +113,19 @@ def test_site_and_bundle_are_exchanged_and_alarms_stay(make_site: Callable[..., 
     assert {"red", "second", "cam2-silent"} <= {alarm["id"] for alarm in meta["alarms"]}
     assert ear.wait("state", lambda state: state["model"]["version"] == 3, since=mark)["online"]
     after = ear.wait("alarm/red", lambda _: True, since=mark)
-    assert (after["occurrence_id"], after["state"], after["severity"]) == (before["occurrence_id"], "ACK_ALM", 900)
+    assert (after["occurrence_id"], after["state"], after["severity"]) == (before["occurrence_id"], "ACK_ALM", 700)
+    assert after["message"] == "Very red"
     assert not [flag for flag in ear.on("flag/red", mark) if flag.document()["verdict"] == "unknown"]
     assert [cleared.payload for cleared in ear.on("alarm/old", mark)][-1] == b""
     assert site.frame(RED)["frame_seq"] == seq + 1
     assert site.frame(GREEN, "cam2")["ch"] == "second"
     assert ear.until("alarm/second", lambda alarm: alarm["active"])["state"] == "UNACK_ALM"
-    births = [heard for heard in ear.everything()[mark:] if "/NBIRTH/" in heard.topic or "/DBIRTH/" in heard.topic]
+
+    def born() -> list[Heard]:
+        return [heard for heard in ear.everything()[mark:] if "/NBIRTH/" in heard.topic or "/DBIRTH/" in heard.topic]
+
+    wait_for(lambda: len(born()) >= 3, 10, "the Sparkplug node is reborn")
+    births = born()
     assert [birth.topic.split("/")[2] for birth in births[:3]] == ["NBIRTH", "DBIRTH", "DBIRTH"]
     assert value_of(metric(read(births[0].payload), "Model/Version")) == "3"
     events = [event.document() for event in ear.on("event", mark)]
@@ -127,6 +133,39 @@ def test_site_and_bundle_are_exchanged_and_alarms_stay(make_site: Callable[..., 
     assert any(event["what"] == "reloaded" for event in events)
     command = next(event for event in events if event["kind"] == "command")
     assert (command["subject"], command["what"], command["user"]) == ("reload", "ok", "op")
+
+
+def test_a_severity_that_rises_annunciates_again(make_site: Callable[..., Site]) -> None:
+    """An acknowledged alarm that is now more severe needs somebody again, as the same occurrence; one that is less severe does not."""
+    site = make_site()
+    ear = site.ear
+    site.frame(RED)
+    before = ear.until("alarm/red", lambda alarm: alarm["active"])
+    ack = {"user": "op", "alarm_id": "red", "occurrence_id": before["occurrence_id"]}
+
+    def acknowledge() -> None:
+        body = ack | {"request_id": uuid.uuid4().hex, "issued_at": datetime.now(UTC).isoformat()}
+        ear.publish(f"{PREFIX}/cmd/ack", json.dumps(body).encode())
+        ear.until("alarm/red", lambda alarm: alarm["acked"])
+
+    def reload(severity: int) -> tuple[list[str], Any]:
+        site.write(faults=[{"id": "red", "camera": "cam1", "alarm": ALARM | {"severity": severity}}])
+        mark = ear.count()
+        assert site.reload()["ok"]
+        ear.wait("event", lambda event: event["what"] == "reloaded", since=mark)
+        heard = [event.document() for event in ear.on("event", mark)]
+        triggers = [event["detail"].split()[0] for event in heard if event["subject"] == "red"]
+        alarm = ear.until("alarm/red", lambda alarm: alarm["severity"] == severity)
+        return [trigger for trigger in triggers if trigger != "QUALITY"], alarm
+
+    acknowledge()
+    triggers, alarm = reload(900)
+    assert (triggers, alarm["state"], alarm["priority"]) == (["SEVERITY", "ESCALATE"], "UNACK_ALM", "Critical")
+    assert alarm["occurrence_id"] == before["occurrence_id"]
+    acknowledge()
+    triggers, alarm = reload(300)
+    assert (triggers, alarm["state"], alarm["priority"]) == (["SEVERITY"], "ACK_ALM", "Low")
+    assert reload(300)[0] == []
 
 
 def _flip(path: Path) -> None:

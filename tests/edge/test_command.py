@@ -66,10 +66,13 @@ def test_only_fresh_commands_count(age_s: float, code: str | None) -> None:
         ({"alarm_id": None}, "bad_request"),
         ({"issued_at": "yesterday"}, "bad_request"),
         ({"issued_at": "2026-11-23T10:00:00"}, "bad_request"),
+        ({"issued_at": "0001-01-01T00:00:00+01:00"}, "bad_request"),
+        ({"issued_at": "9999-12-31T23:59:59-01:00"}, "bad_request"),
+        ({"duration_s": 1e300}, "bad_request"),
     ],
 )
 def test_an_incomplete_command_is_answered(changes: dict[str, Any], code: str) -> None:
-    """What has a request id gets a reply that says what is missing."""
+    """What has a request id gets a reply that says what is missing, also for times that no calendar holds."""
     found = CommandDesk().check("ack", payload(**changes), NOW_WALL_NS, retained=False)
     assert isinstance(found, Refused)
     assert (found.reply.ok, found.reply.code) == (False, code)

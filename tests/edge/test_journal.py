@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -354,15 +355,49 @@ def test_a_full_disk_costs_first_the_reserve_then_the_survival_and_comes_back(sm
 
 
 @needs_root
-def test_a_read_only_disk_is_read_and_not_written(tmp_path: Path, small_disk: Path) -> None:
-    """A daemon that starts on it knows its alarms, works from memory with a higher epoch, and writes when it may again."""
+def test_a_disk_that_stays_full_is_said_once(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The file can be opened and not written: that is not "on disk again", and the alarm about it does not flicker."""
+    caplog.set_level("INFO", "edge.journal")
+    desk = Desk(small_disk)
+    _fill(small_disk)
+    while desk.journal.stats().storage != "memory":
+        desk.happen(text="x" * 900)
+        desk.turn()
+        _fill(small_disk)
+    caplog.clear()
+    for _ in range(10):
+        desk.happen(text="x" * 900)
+        desk.turn(RETRY_NS)
+        assert desk.journal.stats().storage == "memory"
+    assert caplog.messages == []
+    (small_disk / "hog").unlink()
+    desk.turn(RETRY_NS)
+    assert caplog.messages == ["journal: on disk again"]
+    assert desk.journal.stats().storage == "ok"
+
+
+@needs_root
+@pytest.mark.parametrize("temporary", [True, False])
+def test_a_read_only_disk_is_read_and_not_written(
+    tmp_path: Path,
+    small_disk: Path,
+    temporary: bool,  # noqa: FBT001 - a test parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A daemon that starts on it knows its alarms, works from memory with a higher epoch, and writes when it may again.
+
+    So it does on a machine where everything is read-only, and no copy can be made anywhere.
+    """
     first = Desk(tmp_path / "first")
     first.happen("crack", "ACK_ALM")
     first.turn()
     for suffix in ("", "-wal"):  # as after kill -9: what it wrote is still in the write-ahead log
         shutil.copy(tmp_path / "first" / f"{NAME}{suffix}", small_disk)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    second = Desk(small_disk)
+    with monkeypatch.context() as patch:
+        if not temporary:
+            patch.setattr(tempfile, "tempdir", str(small_disk))
+        second = Desk(small_disk)
     assert second.journal.restored == {"alarm/crack": {"state": "ACK_ALM"}}
     assert second.journal.epoch == first.journal.epoch + 1
     assert second.journal.stats().storage == "memory"
@@ -404,7 +439,7 @@ def test_a_folder_that_cannot_be_is_survived(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", ["rubbish", "truncated", "one page"])
-def test_a_damaged_journal_is_put_aside(tmp_path: Path, spoil: str) -> None:
+def test_a_damaged_journal_is_put_aside(tmp_path: Path, spoil: str, caplog: pytest.LogCaptureFixture) -> None:
     """Counted, kept for people to look at, and a new one is begun; a second damaged one replaces the first."""
     first = Desk(tmp_path)
     for _ in range(200):
@@ -424,7 +459,10 @@ def test_a_damaged_journal_is_put_aside(tmp_path: Path, spoil: str) -> None:
     second = Desk(tmp_path)
     second.happen()
     second.turn()
-    assert (second.journal.stats().storage, second.journal.stats().set_aside) == ("ok", 1)
+    stats = second.journal.stats()
+    assert (stats.storage, stats.set_aside) == ("ok", 1)
+    assert "Look at the alarms" in stats.reason
+    assert stats.reason in caplog.text
     assert len(list(tmp_path.glob(f"{NAME}.damaged-*"))) == 1
     assert on_disk(tmp_path)[0] == {(second.journal.epoch, 1)}
 

@@ -108,6 +108,33 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, names: str) -> None:
         site(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("named", "environment", "kept"),
+    [
+        ("", {}, None),
+        ("", {"STATE_DIRECTORY": ""}, None),
+        ("", {"STATE_DIRECTORY": "/var/lib/edge-daemon"}, Path("/var/lib/edge-daemon")),
+        ("", {"STATE_DIRECTORY": "/var/lib/one:/var/lib/two"}, Path("/var/lib/one")),
+        ('state_dir = "/data"', {"STATE_DIRECTORY": "/var/lib/edge-daemon"}, Path("/data")),
+    ],
+)
+def test_state_is_kept_where_the_file_or_else_systemd_says(
+    tmp_path: Path, named: str, environment: dict[str, str], kept: Path | None
+) -> None:
+    """The shipped unit makes a folder for it; a site file that names none uses that, so nothing is lost by default."""
+    file = tmp_path / "site.toml"
+    file.write_text(MINIMAL.replace('id = "line3"', f'id = "line3"\n{named}'))
+    assert load_site(file, environment).node.state_dir == kept
+
+
+def test_a_site_that_loses_its_alarms_is_known(tmp_path: Path) -> None:
+    """One with alarms and no folder for their states; without alarms there is nothing to lose."""
+    alarm = '[faults.alarm]\nseverity = 500\nmessage = "m"\noperator_action = "o"\nconsequence = "c"\n'
+    assert site(tmp_path, FULL + alarm).forgets()
+    assert not site(tmp_path, FULL).forgets()
+    assert not site(tmp_path, (FULL + alarm).replace('id = "line3"', 'id = "line3"\nstate_dir = "state"')).forgets()
+
+
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
     """No traceback for a wrong path."""
     with pytest.raises(ConfigError, match="cannot read"):

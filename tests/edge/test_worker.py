@@ -565,3 +565,38 @@ def test_the_inbox_is_bounded_and_counts_what_it_loses(bench: Bench) -> None:
     assert (len(bench.inbox.readings), bench.inbox.readings[-1].value) == (MAX_READINGS, float(MAX_READINGS + 4))
     bench.turn()
     assert bench.health.strays() == {"inbox_overflow": 5}
+
+
+IMPOSSIBLE = [
+    ("ack", {"issued_at": "0001-01-01T00:00:00+01:00"}),
+    ("shelve", {"comment": "x", "duration_s": 1e300}),
+    ("shelve", {"comment": "x", "duration_s": 1e308}),
+]
+
+
+@pytest.mark.parametrize(("verb", "fields"), IMPOSSIBLE)
+def test_a_command_of_impossible_numbers_is_refused(bench: Bench, verb: str, fields: dict[str, Any]) -> None:
+    """It is answered, journalled with its user, and the next frame is judged."""
+    bench.frame(RED)
+    reply = bench.command(verb, alarm_id="red", **fields)
+    assert (reply["ok"], reply["code"]) == (False, "bad_request")
+    event = bench.last("event")
+    assert (event["kind"], event["subject"], event["what"], event["user"]) == ("command", verb, "bad_request", "op")
+    bench.frame(RED)
+    assert bench.last("alarm/red")["state"] == "UNACK_ALM"
+
+
+def test_a_command_that_nobody_thought_of_ends_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails on the way, the command is counted, journalled and, where it can be, answered; frames go on."""
+    monkeypatch.setattr(bench.worker._annunciator, "command", lambda *_: 1 // 0)
+    reply = bench.command("ack", alarm_id="red", occurrence_id="x")
+    assert (reply["ok"], reply["code"]) == (False, "bad_request")
+    assert "ZeroDivisionError" in reply["detail"]
+    assert bench.last("event")["what"] == "bad_request"
+    monkeypatch.setattr(bench.worker._desk, "check", lambda *_, **__: 1 // 0)
+    bench.inbox.put_command(Incoming("p/cmd/ack", b"{}", False, 0, 0))  # noqa: FBT003 - a record's field
+    bench.turn()
+    assert (bench.last("event")["kind"], bench.last("event")["what"]) == ("command", "rejected")
+    assert bench.health.strays() == {"command_failed": 2}
+    bench.frame(RED)
+    assert bench.last("alarm/red")["state"] == "UNACK_ALM"
