@@ -394,18 +394,25 @@ class Journal:
         """Open the file and do what comes first; only when that is done are we on disk."""
         lost = self._reason
         try:
-            store = Store.open(folder)
+            store = self._fresh(folder)
         except StorageError as error:
             self._lose_disk(error)
             return
-        if store.set_aside:
-            self._note_set_aside(folder)
         if not self._do(store, then):
             return
         self._store = store
         if lost:
             _log.info("journal: on disk again")
             self._reason = "" if self._reason == lost else self._reason
+
+    def _fresh(self, folder: Path) -> Store:
+        """Open or create the file; a damaged one is put aside and a new one begun."""
+        try:
+            return Store(folder)
+        except DamagedError:
+            put_aside(folder)
+            self._note_set_aside(folder)
+            return Store(folder)
 
     def _try(self, action: Callable[[Store], None]) -> None:
         if self._store is not None:

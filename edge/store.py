@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from edge.outbox import Changes
 
@@ -48,33 +48,25 @@ class DamagedError(StorageError):
 
 
 class Store:
-    """An open journal file; see `Store.open`."""
+    """An open journal file.
+
+    Args:
+        folder: where it is, or will be.
+
+    Raises:
+        DamagedError: it is not what we wrote; see `put_aside`.
+        StorageError: it cannot be opened for writing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / NAME
-        self.set_aside = 0
         self.ballast = False  # whether the reserve is there
         with _translated():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = _connect(self._path)
             self._inode = self._path.stat().st_ino
         self.renew_ballast()
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open or create the journal in a folder; a damaged file is put aside and a new one begun.
-
-        Raises:
-            StorageError: it cannot be opened for writing.
-        """
-        try:
-            return cls(folder)
-        except DamagedError:
-            put_aside(folder)
-            store = cls(folder)
-            store.set_aside = 1
-            return store
 
     def check(self) -> None:
         """Lay in the reserve if there is room for it, and see that the file is still there: SQLite writes on into a deleted one.

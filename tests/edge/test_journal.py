@@ -25,7 +25,7 @@ from edge.frame import Quality
 from edge.journal import HOLD_NS, RETRY_NS, Journal
 from edge.messages import Alarm, AlarmAck, AlarmSource, AlarmTimes, Asset, Event, timestamp
 from edge.outbox import LIVE_NS, Entry
-from edge.store import BALLAST, NAME, Store, rescue
+from edge.store import BALLAST, NAME, StorageFullError, Store, rescue
 
 S = 1_000_000_000
 WALL_NS = 1_800_000_000 * S
@@ -465,6 +465,26 @@ def test_a_damaged_journal_is_put_aside(tmp_path: Path, spoil: str, caplog: pyte
     assert stats.reason in caplog.text
     assert len(list(tmp_path.glob(f"{NAME}.damaged-*"))) == 1
     assert on_disk(tmp_path)[0] == {(second.journal.epoch, 1)}
+
+
+def test_a_damaged_journal_is_said_also_if_no_new_one_can_be_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damaged and full at once: what is lost is counted before the disk is back, and stays said when it is."""
+    (tmp_path / NAME).write_bytes(b"rubbish" * 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.journal.Store", _damaged_then_full)
+        desk = Desk(tmp_path)
+    assert (desk.journal.stats().storage, desk.journal.stats().set_aside) == ("memory", 1)
+    desk.turn(RETRY_NS)
+    assert (desk.journal.stats().storage, desk.journal.stats().set_aside) == ("ok", 1)
+    assert "Look at the alarms" in desk.journal.stats().reason
+
+
+def _damaged_then_full(folder: Path) -> Store:
+    if (folder / NAME).exists():
+        return Store(folder)
+    raise StorageFullError("disk full")
 
 
 def test_a_second_daemon_on_the_same_folder_stays_out(tmp_path: Path) -> None:
