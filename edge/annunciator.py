@@ -110,10 +110,17 @@ class Annunciator:
         return alarm_id in self._entries
 
     def sample(
-        self, alarm_id: str, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None = None
+        self,
+        alarm_id: str,
+        evidence: Evidence,
+        now_ns: int,
+        now_wall_ns: int,
+        frame: Frame | None = None,
+        *,
+        fresh: bool = True,
     ) -> None:
-        """One look at an alarm's condition; `frame` is what it was seen on."""
-        sample = machine.Sample(evidence.verdict, evidence.quality, evidence.score)
+        """One look at an alarm's condition; `frame` is what it was seen on, `fresh` whether new data bear it out."""
+        sample = machine.Sample(evidence.verdict, evidence.quality, evidence.score, fresh)
         happened = self._alarms[alarm_id].step(sample, now_ns, now_wall_ns)
         if not happened:
             return

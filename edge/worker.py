@@ -130,6 +130,7 @@ class Worker:
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
         self._sampled: dict[str, Evidence] = {}
+        self._by_frame: set[str] = set()  # channels that a frame gave a sample since the last tick
 
     def turn(self, frame: Frame | None) -> None:
         """Take one frame, if there is one, to its flags; then whatever else is due."""
@@ -155,18 +156,23 @@ class Worker:
         if self._explainer is not None and verdicts:
             self._explainer.look(frame, [(channel.spec.id, channel.vision(now_ns)) for channel, _ in verdicts])
         for channel, evidence in verdicts:
-            self._sample(channel, evidence, now_ns, now_wall_ns, frame)
+            self._by_frame.add(channel.spec.id)
+            fresh = channel.borne_out(evidence.verdict, now_ns, seen=True, heard=())
+            self._sample(channel, evidence, now_ns, now_wall_ns, frame, fresh=fresh)
             self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
 
     def _tick(self, now_ns: int, now_wall_ns: int) -> None:
         if self._inbox.overflow:
             self._health.rejected("inbox_overflow", count=self._inbox.overflow)
             self._inbox.overflow = 0
+        heard: set[str] = set()
         for reading in self._inbox.take_readings():
+            heard.add(reading.sensor)
             for rule in self._rules_of.get(reading.sensor, ()):
                 rule.update(reading)
         for channel in self._channels:
-            self._look(channel, now_ns, now_wall_ns)
+            self._look(channel, heard, now_ns, now_wall_ns)
+        self._by_frame.clear()
         self._watch_sources(now_ns, now_wall_ns)
         self._annunciator.tick(now_ns, now_wall_ns)
         while self._inbox.commands:
@@ -177,20 +183,34 @@ class Worker:
         self._journal.relieve(now_ns)
         self._reporter.tick(now_ns, now_wall_ns)
 
-    def _look(self, channel: Channel, now_ns: int, now_wall_ns: int) -> None:
-        """Between frames: sensors move, and what was seen grows stale."""
+    def _look(self, channel: Channel, heard: set[str], now_ns: int, now_wall_ns: int) -> None:
+        """Between frames: sensors speak, time passes for the alarm's delays, and what was seen grows stale.
+
+        A channel with rules that no frame gave a sample is looked at each time, so that a dead camera holds back no alarm of its sensors.
+        """
         evidence = channel.evidence(now_ns)
         last = self._sampled.get(channel.spec.id)
         moved = last is None or (last.verdict, last.quality) != (evidence.verdict, evidence.quality)
-        if moved or channel.spec.camera is None:
+        alone = bool(channel.sensors) and channel.spec.id not in self._by_frame
+        if moved or alone or not heard.isdisjoint(channel.sensors):
             self._publisher.flag(channel.spec.id, evidence, now_ns, now_wall_ns)
-            self._sample(channel, evidence, now_ns, now_wall_ns, None)
+            fresh = channel.borne_out(evidence.verdict, now_ns, seen=False, heard=heard)
+            self._sample(channel, evidence, now_ns, now_wall_ns, None, fresh=fresh)
             self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
 
-    def _sample(self, channel: Channel, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None) -> None:
+    def _sample(
+        self,
+        channel: Channel,
+        evidence: Evidence,
+        now_ns: int,
+        now_wall_ns: int,
+        frame: Frame | None,
+        *,
+        fresh: bool,
+    ) -> None:
         self._sampled[channel.spec.id] = evidence
         if channel.spec.id in self._annunciator:
-            self._annunciator.sample(channel.spec.id, evidence, now_ns, now_wall_ns, frame)
+            self._annunciator.sample(channel.spec.id, evidence, now_ns, now_wall_ns, frame, fresh=fresh)
 
     def _watch_sources(self, now_ns: int, now_wall_ns: int) -> None:
         uptime_ns = now_ns - self._started_ns
