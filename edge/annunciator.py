@@ -5,7 +5,7 @@ Runs on the inference thread only; time is an argument. The rules of one alarm a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -14,11 +14,11 @@ from edge import messages
 from edge.alarm import machine, store
 from edge.alarm.group import FirstOut
 from edge.alarm.kpi import AlarmKpi
-from edge.alarm.state import AlarmSpec, Snapshot
+from edge.alarm.state import AlarmSpec, AlarmState, Snapshot
 from edge.alarm.table import Trigger
 from edge.command import Request, refuse
 from edge.errors import RejectedInput
-from edge.frame import Evidence, Frame
+from edge.frame import Evidence, Frame, Quality, worst
 from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
@@ -83,28 +83,44 @@ class Annunciator:
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
         self._kpi = AlarmKpi(start_ns)
         self._new_id = new_id
+        self._leaving: dict[str, machine.Alarm] = {}  # gone with a reload that may still be taken back
+        self._left_marks: Mapping[str, Any] = {}
         #: Told of every new occurrence that an operator is to see: alarm id, occurrence id, monotonic ns.
         self.on_raised: Callable[[str, str, int], object] | None = None
         self._restore(restored or {}, new_id, start_ns, start_wall_ns)
 
     def adopt(self, entries: Iterable[AlarmEntry], context: Context, now_ns: int, now_wall_ns: int) -> None:
-        """Another list of alarms from now on: what stays keeps its state, what goes is journalled and cleared from the broker."""
-        marks, before = self._first_out.to_dict(), self._alarms
+        """Another list of alarms from now on: what stays keeps its state; what goes is journalled, and comes back as it was until `settle`."""
+        before, left = self._alarms, self._leaving
         self._entries, self._context = {entry.spec.id: entry for entry in entries}, context
+        back = {name: _unseen(left[name].state) for name in left if name in self._entries and name not in before}
+        states = {name: alarm.state for name, alarm in before.items()} | back
         self._alarms = {
-            name: machine.Alarm(entry.spec, self._new_id, before[name].state if name in before else None)
-            for name, entry in self._entries.items()
+            name: machine.Alarm(entry.spec, self._new_id, states.get(name)) for name, entry in self._entries.items()
         }
+        marks = self._first_out.to_dict()
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
-        self._first_out.restore(marks)
+        self._first_out.restore(_joined(marks, self._left_marks, back))
         gone = [name for name in before if name not in self._entries]
-        events = [
-            self._publisher.event("system", name, "removed", now_wall_ns, detail=f"it was {before[name].state.name}")
-            for name in gone
-        ]
+        self._left_marks = marks if gone else {}
+        self._leaving = {name: alarm for name, alarm in (left | before).items() if name not in self._entries}
+        moved = [(name, "removed", f"it was {before[name].state.name}") for name in gone]
+        moved += [(name, "restored", f"it is {state.name}") for name, state in back.items()]
+        if moved:
+            events = [self._publisher.event("system", name, what, now_wall_ns, detail=how) for name, what, how in moved]
+            self._publisher.record(now_ns, events)
+
+    def settle(self, now_ns: int) -> bool:
+        """The list of alarms stays as it is: what went is forgotten and cleared from the broker; returns whether anything was."""
+        gone, self._leaving, self._left_marks = list(self._leaving), {}, {}
         if gone:
-            self._publisher.record(now_ns, events, (), {KEPT_ALARM + name: None for name in gone})
-        self._publisher.retire(gone, self._entries)
+            self._publisher.record(now_ns, (), (), {KEPT_ALARM + name: None for name in gone})
+            self._publisher.retire(gone, self._entries)
+        return bool(gone)
+
+    def stands(self, alarm_id: str) -> bool:
+        """Whether an alarm is active, seen or hidden; of one that is not there: no."""
+        return alarm_id in self._alarms and self._alarms[alarm_id].snapshot().active
 
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
@@ -280,6 +296,22 @@ class Annunciator:
             now_wall_ns=now_wall_ns,
             first_out=self._first_out.is_first(alarm_id),
         )
+
+
+def _unseen(state: AlarmState) -> AlarmState:
+    """The state of an alarm that nobody fed for a while: missing data, as at a restart."""
+    quality = worst(state.quality, Quality.STALE)
+    return replace(state, quality=quality, filter=replace(state.filter, known_ns=None))
+
+
+def _joined(now: Mapping[str, Any], left: Mapping[str, Any], back: Collection[str]) -> dict[str, Any]:
+    """First-out marks, with those of alarms that come back."""
+    joined = dict(now)
+    for group, marks in left.items():
+        mine = joined.get(group, {"first": None, "standing": ()})
+        standing = {*mine["standing"], *(name for name in marks["standing"] if name in back)}
+        joined[group] = {"first": mine["first"] or marks["first"], "standing": sorted(standing)}
+    return joined
 
 
 def _build(

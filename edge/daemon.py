@@ -379,6 +379,7 @@ class Daemon:
             self._note("reload refused", result.problem)
         else:
             former, tally = self._live, self._health.tally()
+            self._annunciator.settle(self._clock.monotonic_ns())  # of a reload before this one
             worker = self._exchange(proven)
             assert former is not None  # noqa: S101 - narrows the type; something ran
             self._trial = Trial(former, tally, self._clock.monotonic_ns())
@@ -407,6 +408,8 @@ class Daemon:
             _log.error("reload taken back, %s version %d runs again: %s", *self._named(), told)
         self._note("reload kept" if verdict == "passed" else "reload taken back", told)
         self._trial = None
+        if self._annunciator.settle(self._clock.monotonic_ns()):
+            self._inbox.reconnected = True  # so that the broker forgets them too
         threading.Thread(target=_let_go, args=(gone,), name="let-go", daemon=True).start()
         return worker
 
