@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from edge.annunciator import Annunciator
 from edge.channel import Channel
@@ -21,7 +22,7 @@ from edge.explain.explainer import Explainer
 from edge.frame import Evidence, Frame, Quality, Reading, Verdict
 from edge.health import Health
 from edge.journal import Journal
-from edge.lens import Lens, Trouble
+from edge.lens import LEARNED, Baseline, Lens, Trouble, to_dict
 from edge.messages import Command, Reply
 from edge.path import FramePath
 from edge.publish import Publisher
@@ -34,6 +35,8 @@ from edge.standing import NODE, Concern, adrift, alarm_id, doubled, lateness, si
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
 MAX_COMMANDS = 256
+KEPT_VIEW = "view/"  # name under which a camera's baseline survives a restart
+KEEP_VIEW_NS = 600_000_000_000  # it is renewed each minute; a disk need not be
 NS_PER_MS = 1_000_000
 
 _log = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class Worker:
         reporter: heartbeat, state and meta.
         inbox: what the network threads leave.
         lenses: what knows of each camera whether its pictures can be trusted; the path feeds them.
+        tensor: what kind of pictures the lenses measure; a baseline of another kind says nothing.
         explainer: tells about alarms in time left over; None: nobody does.
         snapshots: sends pictures to who may ask; the path feeds it. None: nobody may.
         desk: checks commands; it outlives a reload, so that what was answered before is not executed again.
@@ -102,6 +106,7 @@ class Worker:
         reporter: Reporter,
         inbox: Inbox,
         lenses: Mapping[str, Lens] | None = None,
+        tensor: str = "",
         explainer: Explainer | None = None,
         snapshots: Snapshots | None = None,
         desk: CommandDesk | None = None,
@@ -122,6 +127,8 @@ class Worker:
         self._reporter = reporter
         self._inbox = inbox
         self._lenses = lenses or {}
+        self._tensor = tensor
+        self._views: dict[str, tuple[Baseline, int]] = {}  # what was last kept of each camera, and when
         self._explainer = explainer
         self._snapshots = snapshots or Snapshots(site, lambda _outgoing: None)
         self._desk = desk or CommandDesk(site.commands.refused)
@@ -227,6 +234,7 @@ class Worker:
             for trouble in Trouble:
                 evidence = lens.evidence(trouble, now_ns)
                 self._annunciator.sample(alarm_id(camera_id, trouble), evidence, now_ns, now_wall_ns)
+            self._keep_view(camera_id, lens.learned, now_ns, now_wall_ns)
         for sensor in self._site.sensors:
             age_ns = self._health.sensor_age_ns(sensor.id, now_ns)
             evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
@@ -244,6 +252,22 @@ class Worker:
                 trust = Quality.UNCERTAIN if evidence.verdict is Verdict.FAULT else Quality.GOOD
                 for channel in self._channels:
                     channel.trust = trust
+
+    def _keep_view(self, camera_id: str, usual: Baseline | None, now_ns: int, now_wall_ns: int) -> None:
+        """Keep what a camera's good pictures look like over a restart, which may come while its lens is covered."""
+        kept, at_ns = self._views.get(camera_id, (None, 0))
+        if usual is not None and usual is not kept and (kept is None or now_ns - at_ns >= KEEP_VIEW_NS):
+            self._views[camera_id] = usual, now_ns
+            build = partial(to_dict, usual, self._tensor, now_wall_ns)
+            self._publisher.record(now_ns, (), (), {KEPT_VIEW + camera_id: build})
+
+    def _learn_anew(self, name: str, now_ns: int) -> None:
+        """An operator put a camera's alarm about its view back into service: what it sees now is what it shall see."""
+        for camera_id, lens in self._lenses.items():
+            if name in {alarm_id(camera_id, trouble) for trouble in LEARNED}:
+                lens.forget()
+                self._views.pop(camera_id, None)
+                self._publisher.record(now_ns, (), (), {KEPT_VIEW + camera_id: None})
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]
@@ -306,7 +330,10 @@ class Worker:
             case Verb.EXPLAIN:
                 return self._explain(request.command, now_ns)
             case _:
-                return self._annunciator.command(request, now_ns, now_wall_ns)
+                reply = self._annunciator.command(request, now_ns, now_wall_ns)
+                if reply.ok and request.verb is Verb.IN_SERVICE:
+                    self._learn_anew(request.command.alarm_id or "", now_ns)
+                return reply
         return Reply(request_id=request.command.request_id, ok=True, code="ok")
 
     def _snapshot(self, command: Command, now_ns: int) -> Reply:
