@@ -5,7 +5,7 @@ Runs on the inference thread only; time is an argument. The rules of one alarm a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -14,11 +14,11 @@ from edge import messages
 from edge.alarm import machine, store
 from edge.alarm.group import FirstOut
 from edge.alarm.kpi import AlarmKpi
-from edge.alarm.state import AlarmSpec, Snapshot
+from edge.alarm.state import AlarmSpec, AlarmState, Snapshot
 from edge.alarm.table import Trigger
 from edge.command import Request, refuse
 from edge.errors import RejectedInput
-from edge.frame import Evidence, Frame
+from edge.frame import Evidence, Frame, Quality, worst
 from edge.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply, timestamp
 from edge.publish import Publisher
 
@@ -83,31 +83,44 @@ class Annunciator:
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
         self._kpi = AlarmKpi(start_ns)
         self._new_id = new_id
+        self._leaving: dict[str, machine.Alarm] = {}  # gone with a reload that may still be taken back
+        self._left_marks: Mapping[str, Any] = {}
         #: Told of every new occurrence that an operator is to see: alarm id, occurrence id, monotonic ns.
         self.on_raised: Callable[[str, str, int], object] | None = None
         self._restore(restored or {}, new_id, start_ns, start_wall_ns)
 
     def adopt(self, entries: Iterable[AlarmEntry], context: Context, now_ns: int, now_wall_ns: int) -> None:
-        """Another list of alarms from now on: what stays keeps its state, what goes is journalled and cleared from the broker."""
-        marks, before = self._first_out.to_dict(), self._alarms
+        """Another list of alarms from now on: what stays keeps its state; what goes is journalled, and comes back as it was until `settle`."""
+        before, left = self._alarms, self._leaving
         severities = {name: entry.spec.severity for name, entry in self._entries.items()}
         self._entries, self._context = {entry.spec.id: entry for entry in entries}, context
+        back = {name: _unseen(left[name].state) for name in left if name in self._entries and name not in before}
+        states = {name: alarm.state for name, alarm in before.items()} | back
         self._alarms = {
-            name: machine.Alarm(entry.spec, self._new_id, before[name].state if name in before else None)
-            for name, entry in self._entries.items()
+            name: machine.Alarm(entry.spec, self._new_id, states.get(name)) for name, entry in self._entries.items()
         }
+        marks = self._first_out.to_dict()
         self._first_out = FirstOut({name: entry.group for name, entry in self._entries.items() if entry.group})
-        self._first_out.restore(marks)
+        self._first_out.restore(_joined(marks, self._left_marks, back))
         gone = [name for name in before if name not in self._entries]
-        events = [
-            self._publisher.event("system", name, "removed", now_wall_ns, detail=f"it was {before[name].state.name}")
-            for name in gone
-        ]
-        if gone:
-            self._publisher.record(now_ns, events, (), {KEPT_ALARM + name: None for name in gone})
-        self._publisher.retire(gone, self._entries)
+        self._left_marks = marks if gone else {}
+        self._leaving = {name: alarm for name, alarm in (left | before).items() if name not in self._entries}
+        moved = [(name, "removed", f"it was {before[name].state.name}") for name in gone]
+        moved += [(name, "restored", f"it is {state.name}") for name, state in back.items()]
+        if moved:
+            events = [self._publisher.event("system", name, what, now_wall_ns, detail=how) for name, what, how in moved]
+            self._publisher.record(now_ns, events)
         self._keep_ids(now_ns)
         self._weigh_anew(severities, now_ns, now_wall_ns)
+
+    def settle(self, now_ns: int) -> bool:
+        """The list of alarms stays as it is: what went is forgotten and cleared from the broker; returns whether anything was."""
+        gone, self._leaving, self._left_marks = list(self._leaving), {}, {}
+        if gone:
+            self._publisher.record(now_ns, (), (), {KEPT_ALARM + name: None for name in gone})
+            self._publisher.retire(gone, self._entries)
+            self._keep_ids(now_ns)
+        return bool(gone)
 
     def _weigh_anew(self, severities: Mapping[str, int], now_ns: int, now_wall_ns: int) -> None:
         """Have each alarm whose configured severity is another now say so itself: a rise annunciates a standing one again."""
@@ -118,14 +131,25 @@ class Annunciator:
             alarm.state = replace(alarm.state, severity_override=severity)  # what it was until now
             self._say(name, alarm.step(machine.SetSeverity(None), now_ns, now_wall_ns), now_ns, now_wall_ns)
 
+    def stands(self, alarm_id: str) -> bool:
+        """Whether an alarm is active, seen or hidden; of one that is not there: no."""
+        return alarm_id in self._alarms and self._alarms[alarm_id].snapshot().active
+
     def __contains__(self, alarm_id: str) -> bool:
         return alarm_id in self._entries
 
     def sample(
-        self, alarm_id: str, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None = None
+        self,
+        alarm_id: str,
+        evidence: Evidence,
+        now_ns: int,
+        now_wall_ns: int,
+        frame: Frame | None = None,
+        *,
+        fresh: bool = True,
     ) -> None:
-        """One look at an alarm's condition; `frame` is what it was seen on."""
-        sample = machine.Sample(evidence.verdict, evidence.quality, evidence.score)
+        """One look at an alarm's condition; `frame` is what it was seen on, `fresh` whether new data bear it out."""
+        sample = machine.Sample(evidence.verdict, evidence.quality, evidence.score, fresh)
         happened = self._alarms[alarm_id].step(sample, now_ns, now_wall_ns)
         if not happened:
             return
@@ -247,7 +271,7 @@ class Annunciator:
 
     def _keep_ids(self, now_ns: int) -> None:
         """Remember which alarms the broker keeps a condition of."""
-        ids = sorted(self._entries)
+        ids = sorted({*self._entries, *self._leaving})
         self._publisher.record(now_ns, (), (), {KEPT_IDS: lambda: {"ids": ids}})
 
     def _say(self, alarm_id: str, happened: Sequence[machine.Transition], now_ns: int, now_wall_ns: int) -> None:
@@ -298,6 +322,22 @@ class Annunciator:
 def _ids(data: object) -> list[str]:
     ids = data.get("ids") if isinstance(data, Mapping) else None
     return [name for name in ids if isinstance(name, str)] if isinstance(ids, list) else []
+
+
+def _unseen(state: AlarmState) -> AlarmState:
+    """The state of an alarm that nobody fed for a while: missing data, as at a restart."""
+    quality = worst(state.quality, Quality.STALE)
+    return replace(state, quality=quality, filter=replace(state.filter, known_ns=None))
+
+
+def _joined(now: Mapping[str, Any], left: Mapping[str, Any], back: Collection[str]) -> dict[str, Any]:
+    """First-out marks, with those of alarms that come back."""
+    joined = dict(now)
+    for group, marks in left.items():
+        mine = joined.get(group, {"first": None, "standing": ()})
+        standing = {*mine["standing"], *(name for name in marks["standing"] if name in back)}
+        joined[group] = {"first": mine["first"] or marks["first"], "standing": sorted(standing)}
+    return joined
 
 
 def _build(

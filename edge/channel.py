@@ -5,7 +5,7 @@ Pure: time is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from edge.bundle import FaultSpec, Manifest
@@ -41,6 +41,7 @@ class Channel:
     def __init__(self, spec: ChannelSpec, rules: Mapping[str, Rule]) -> None:
         self.spec = spec
         self._rules = tuple(rules[name] for name in spec.rules)
+        self.sensors = frozenset(rule.spec.sensor for rule in self._rules)  # whose readings count here
         self._vision: VisionState | None = None
         self._late = False
         self.trust = (
@@ -90,6 +91,18 @@ class Channel:
     def rules(self, now_ns: int) -> tuple[tuple[str, Verdict], ...]:
         """What each sensor rule alone says now, by its id."""
         return tuple((rule.spec.id, rule.evidence(now_ns).verdict) for rule in self._rules)
+
+    def borne_out(self, verdict: Verdict, now_ns: int, *, seen: bool, heard: Collection[str]) -> bool:
+        """Whether what just came bears out the joined verdict: a frame, if one was `seen`, and readings of the sensors that were `heard`.
+
+        So one reading counts once, however many frames pass meanwhile that show nothing. Where weights are joined, all that came counts.
+        """
+        came = [rule.evidence(now_ns).verdict for rule in self._rules if rule.spec.sensor in heard]
+        if seen and self._vision is not None:
+            came.append(self._vision_evidence(now_ns).verdict)
+        if self.spec.fusion.combine is Combine.WEIGHTED:
+            return any(item is not Verdict.UNKNOWN for item in came)
+        return verdict in came
 
     def _vision_evidence(self, now_ns: int) -> Evidence:
         assert self._vision is not None  # noqa: S101 - narrows the type; the caller checked

@@ -39,7 +39,7 @@ from edge.sparkplug.setup import sparkplug_catalogue, sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
 from edge.topics import STATE
 from edge.twin import Doppelganger
-from edge.watch import House, Memory, Proven, make_plan, make_worker, prove_plan, publish_policy, remember
+from edge.watch import House, Memory, Proven, make_plan, make_worker, prove_plan, publish_policy, recall_views, remember
 from edge.worker import Inbox, Worker
 
 NS_PER_S = 1_000_000_000
@@ -341,7 +341,8 @@ class Daemon:
         if priority > 0:
             self.grant = make_realtime(priority=priority)
         proven = prove_plan(self._plan, self._clock.monotonic_ns)
-        return self._go_live(proven, remember(self._plan))
+        views = recall_views(self._plan, self._journal.restored, self._annunciator.stands, self._clock.wall_ns())
+        return self._go_live(proven, remember(self._plan, stands=self._annunciator.stands, views=views))
 
     def _go_live(self, proven: Proven, memory: Memory) -> Worker:
         self._plan, self.proof, self._live = proven.plan, proven.proof, (proven, memory)
@@ -397,6 +398,7 @@ class Daemon:
             self._note("reload refused", result.problem)
         else:
             former, tally = self._live, self._health.tally()
+            self._annunciator.settle(self._clock.monotonic_ns())  # of a reload before this one
             worker = self._exchange(proven)
             assert former is not None  # noqa: S101 - narrows the type; something ran
             self._trial = Trial(former, tally, self._clock.monotonic_ns())
@@ -421,17 +423,19 @@ class Daemon:
         if verdict == "failed":
             assert self._live is not None  # noqa: S101 - narrows the type; something runs
             gone = [self._live]
-            worker = self._exchange(trial.former[0])
+            worker = self._exchange(*trial.former)
             _log.error("reload taken back, %s version %d runs again: %s", *self._named(), told)
         self._note("reload kept" if verdict == "passed" else "reload taken back", told)
         self._trial = None
+        if self._annunciator.settle(self._clock.monotonic_ns()):
+            self._inbox.reconnected = True  # so that the broker forgets them too
         threading.Thread(target=_let_go, args=(gone,), name="let-go", daemon=True).start()
         return worker
 
-    def _exchange(self, proven: Proven) -> Worker:
+    def _exchange(self, proven: Proven, former: Memory | None = None) -> Worker:
         """Put a proven plan in the place of the one that runs: alarms keep their states, frames that wait stay, everything is said anew."""
         assert self._live is not None  # noqa: S101 - narrows the type; something ran
-        plan, memory = proven.plan, remember(proven.plan, self._live[1])
+        plan, memory = proven.plan, remember(proven.plan, self._live[1], former, stands=self._annunciator.stands)
         now_ns, now_wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         with self._wire:
             source = Source(plan.site, plan.budgets_ms)

@@ -7,12 +7,16 @@ like, never against absolute numbers, because a painted sheet holds less detail 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import RejectedInput
 from edge.frame import Evidence, Quality, Verdict, worst
 from edge.sections import PictureSettings
 
@@ -46,7 +50,8 @@ class Trouble(StrEnum):
 
 QUALITY = {Trouble.FROZEN: Quality.STALE}  # an old picture; all others are bad ones
 _OPTICAL = tuple(trouble for trouble in Trouble if trouble is not Trouble.FROZEN)
-_LEARNED = (Trouble.BLURRED, Trouble.COVERED)
+LEARNED = (Trouble.BLURRED, Trouble.COVERED)  # seen only against the baseline
+FORMAT = 1  # of a baseline on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,31 @@ class Baseline:
     brightest: NDArray[np.float32]
 
 
+def to_dict(usual: Baseline, of: str, wall_ns: int) -> dict[str, Any]:
+    """A baseline as plain data for JSON; `of` says what pictures it was measured on, `wall_ns` when it was kept."""
+    cells = {"detail": usual.detail, "darkest": usual.darkest, "brightest": usual.brightest}
+    grids = {name: [round(value, 3) for value in grid.ravel().tolist()] for name, grid in cells.items()}
+    return {"format": FORMAT, "of": of, "saved_wall_ns": wall_ns, "sharpness": usual.sharpness, **grids}
+
+
+def from_dict(data: Mapping[str, Any], of: str) -> tuple[Baseline, int] | None:
+    """The baseline that `to_dict` wrote, and when; None when it is another format's, or was measured on other pictures.
+
+    Raises:
+        RejectedInput: reason ``baseline``: a field is missing or cannot be.
+    """
+    try:
+        if data["format"] != FORMAT or data["of"] != of:
+            return None
+        grids = [np.array(data[name], np.float32).reshape(GRID, GRID) for name in ("detail", "darkest", "brightest")]
+        sharpness, wall_ns = float(data["sharpness"]), int(data["saved_wall_ns"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RejectedInput("baseline", f"a kept baseline is not usable: {error!r}") from error
+    if not (np.isfinite(sharpness) and all(np.isfinite(grid).all() for grid in grids)):
+        raise RejectedInput("baseline", "a kept baseline is not finite")
+    return Baseline(sharpness, *grids), wall_ns
+
+
 def judge(seen: Measures, usual: Baseline | None, settings: PictureSettings) -> Trouble | None:
     """The first trouble that one picture shows; without a baseline neither blur nor cover can be seen."""
     if seen.brightest < settings.darkest:
@@ -164,14 +194,20 @@ def _largest_patch(mask: NDArray[np.bool_]) -> int:
 
 
 class Memory:
-    """The good frames that a camera's baseline is made of: quickly filled, then slowly renewed."""
+    """The good frames that a camera's baseline is made of: quickly filled, then slowly renewed; until then an earlier one holds, if there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, earlier: Baseline | None = None) -> None:
         self._sharpness: deque[float] = deque(maxlen=REMEMBERED)
         self._detail: deque[NDArray[np.float32]] = deque(maxlen=REMEMBERED)
         self._level: deque[NDArray[np.float32]] = deque(maxlen=REMEMBERED)
         self._next_ns: int | None = None
-        self.baseline: Baseline | None = None
+        self._earlier = earlier
+        self.learned: Baseline | None = None
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What to measure against."""
+        return self.learned or self._earlier
 
     def learn(self, seen: Measures, received_ns: int) -> None:
         """Remember a good frame, if one is due."""
@@ -185,7 +221,7 @@ class Memory:
         if full:
             least = np.sort(np.stack(self._detail), axis=0)[round(USUAL_LEAST * (REMEMBERED - 1))]
             levels = np.stack(self._level)
-            self.baseline = Baseline(float(np.median(self._sharpness)), least, levels.min(axis=0), levels.max(axis=0))
+            self.learned = Baseline(float(np.median(self._sharpness)), least, levels.min(axis=0), levels.max(axis=0))
 
 
 class Lens:
@@ -194,22 +230,51 @@ class Lens:
     A trouble stands while n of the last m frames show it, so that one odd frame changes nothing; a freeze stands from `frozen_after_ms` of
     exactly equal pictures until the first other one. Frames with a trouble, and repeated ones, teach the baseline nothing.
 
+    Before m frames were seen no trouble is known to be absent, and each frame that shows one is not trusted; a freeze is known to be absent once two
+    frames differ. A trouble that stood before this lens began is believed, and nothing is learned, until it is seen again or known to be gone.
+
     Args:
         settings: what counts as trouble.
         stale_after_ns: without frames for so long nothing is known.
+        usual: what good frames looked like before, if that is known.
+        standing: what stood before.
     """
 
-    def __init__(self, settings: PictureSettings, stale_after_ns: int) -> None:
+    def __init__(
+        self,
+        settings: PictureSettings,
+        stale_after_ns: int,
+        usual: Baseline | None = None,
+        standing: AbstractSet[Trouble] = frozenset(),
+    ) -> None:
         self._settings = settings
         self._stale_after_ns = stale_after_ns
         self._frozen_after_ns = round(settings.frozen_after_ms * NS_PER_MS)
-        self._memory = Memory()
+        self._memory = Memory(usual)
         self._shown: deque[Trouble | None] = deque(maxlen=settings.n_of_m[1])
         self._last: NDArray[np.uint8] | None = None
         self._seen_ns = 0
         self._equal_since_ns = 0
         self._equal = 0
+        self._moved = False
         self._standing: frozenset[Trouble] = frozenset()
+        self._believed = frozenset(standing) & _looked_for(settings)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What this camera's frames are measured against; None: nothing yet."""
+        return self._memory.baseline
+
+    @property
+    def learned(self) -> Baseline | None:
+        """The same, if this lens learned it by itself."""
+        return self._memory.learned
+
+    def forget(self) -> None:
+        """The view or the focus was changed on purpose: what is seen from now on is learned as good."""
+        self._memory = Memory()
+        self._shown.clear()
+        self._believed -= frozenset(LEARNED)
 
     def look(self, tensor: NDArray[np.uint8], received_ns: int) -> Quality:
         """Take a frame's tensor, uint8 [1, height, width, 3], which is kept and must not change; says how far its verdicts may be trusted."""
@@ -217,34 +282,51 @@ class Lens:
         if same:
             self._equal += 1
         else:
+            self._moved = self._moved or self._last is not None
             self._equal, self._equal_since_ns = 1, received_ns
-        self._shown.append(self._shown[-1] if same else self._trouble(tensor, received_ns))
+        shown = self._shown[-1] if same and self._shown else self._trouble(tensor, received_ns)
+        self._shown.append(shown)
         self._last, self._seen_ns = tensor, received_ns
         n = self._settings.n_of_m[0]
         standing: set[Trouble] = {trouble for trouble in _OPTICAL if self._shown.count(trouble) >= n}
         if self._frozen(received_ns):
             standing.add(Trouble.FROZEN)
         self._standing = frozenset(standing)
-        return worst(*(QUALITY.get(trouble, Quality.BAD) for trouble in standing))
+        self._believed = frozenset(
+            trouble for trouble in self._believed - self._standing if not self._would_show(trouble)
+        )
+        doubted = self._standing | self._believed | ({shown} if shown and not self._warm else set())
+        return worst(*(QUALITY.get(trouble, Quality.BAD) for trouble in doubted))
 
     def evidence(self, trouble: Trouble, now_ns: int) -> Evidence:
-        """Whether a trouble stands; unknown without frames, before the baseline is learned, and where another trouble hides it."""
+        """Whether a trouble stands; unknown without frames or before enough of them, without a baseline, and where another trouble hides it."""
         if self._last is None or now_ns - self._seen_ns > self._stale_after_ns:
             return Evidence(Verdict.UNKNOWN, None, Quality.STALE)
         if trouble in self._standing:
             return Evidence(Verdict.FAULT, 1.0, Quality.GOOD)
-        if trouble is not Trouble.FROZEN and self._standing:
+        if trouble in self._believed or (trouble is not Trouble.FROZEN and self._standing):
             return Evidence(Verdict.UNKNOWN, None, Quality.BAD)
-        if trouble in _LEARNED and self._memory.baseline is None:
+        if not self._would_show(trouble):
             return Evidence(Verdict.UNKNOWN, None, Quality.UNCERTAIN)
         return Evidence(Verdict.OK, 0.0, Quality.GOOD)
+
+    @property
+    def _warm(self) -> bool:
+        """Whether as many frames were seen as n of m asks for."""
+        return len(self._shown) == self._settings.n_of_m[1]
+
+    def _would_show(self, trouble: Trouble) -> bool:
+        """Whether a trouble would be standing now if it were there."""
+        if trouble is Trouble.FROZEN:
+            return self._moved or self._frozen_after_ns == 0
+        return self._warm and not self._standing and (trouble not in LEARNED or self.baseline is not None)
 
     def _trouble(self, tensor: NDArray[np.uint8], received_ns: int) -> Trouble | None:
         if min(tensor.shape[1:3]) < MIN_SIDE_PX:
             return None
         seen = measure(tensor)
         trouble = judge(seen, self._memory.baseline, self._settings)
-        if trouble is None:
+        if trouble is None and not self._believed:
             self._memory.learn(seen, received_ns)
         return trouble
 
@@ -254,3 +336,15 @@ class Lens:
             and self._equal >= LEAST_EQUAL
             and received_ns - self._equal_since_ns >= self._frozen_after_ns
         )
+
+
+def _looked_for(settings: PictureSettings) -> frozenset[Trouble]:
+    """The troubles whose check is on."""
+    on = {
+        Trouble.FROZEN: settings.frozen_after_ms > 0.0,
+        Trouble.DARK: settings.darkest > 0.0,
+        Trouble.DAZZLED: settings.brightest < 255.0,
+        Trouble.BLURRED: settings.sharpness_share > 0.0,
+        Trouble.COVERED: settings.covered_share > 0.0,
+    }
+    return frozenset(trouble for trouble, wanted in on.items() if wanted)

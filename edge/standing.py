@@ -88,14 +88,14 @@ PICTURE_ALARMS = {
         severity=600,
         ne107="S",
         message="Camera {id} is out of focus",
-        operator_action="Clean the lens, check its focus and its mount; restart the daemon after a wanted change of view",
+        operator_action="Clean the lens, check its focus and its mount; after a wanted change of view take this alarm out of service and put it back",
         consequence=_UNSEEN,
     ),
     Trouble.COVERED: SystemAlarm(
         severity=600,
         ne107="S",
         message="Something covers the view of camera {id}",
-        operator_action="Take away what covers the view; restart the daemon after a wanted change of view",
+        operator_action="Take away what covers the view; after a wanted change of view take this alarm out of service and put it back",
         consequence=_UNSEEN,
     ),
 }

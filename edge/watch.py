@@ -5,8 +5,10 @@ Nothing here is changed once it is made. What lives as long as the daemon (conne
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edge.annunciator import AlarmEntry, Annunciator, Context
 from edge.board import check_board, machine_facts
@@ -15,11 +17,12 @@ from edge.channel import Channel, ChannelSpec, resolve_channels, resolve_rules
 from edge.clock import Clock
 from edge.command import CommandDesk, Request
 from edge.envelope import ConnectionStats, Incoming, Outgoing
+from edge.errors import RejectedInput
 from edge.explaining import Parts, Voice, load_voice, make_explainer, rehearse_painting
 from edge.health import Health
 from edge.infer import Engine, ProofResult, prove
 from edge.journal import Journal
-from edge.lens import Lens
+from edge.lens import LEARNED, REMEMBERED, RENEW_EVERY_NS, Baseline, Lens, Trouble, from_dict
 from edge.messages import Asset, ModelInfo
 from edge.path import FramePath
 from edge.preprocess import Limits, Preprocessor
@@ -27,15 +30,20 @@ from edge.publish import Policy, Publisher
 from edge.realtime import trim_memory
 from edge.report import Reporter
 from edge.rules import Rule
-from edge.sections import PublishSettings
+from edge.sections import CameraSettings, PublishSettings
 from edge.session import Brake
 from edge.settings import Site
 from edge.snapshot import Snapshots
-from edge.standing import site_alarms
-from edge.worker import Inbox, Worker
+from edge.standing import alarm_id, site_alarms
+from edge.worker import KEPT_VIEW, Inbox, Worker
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+BASELINE_DEPTH_NS = REMEMBERED * RENEW_EVERY_NS  # an older baseline says nothing of a plant that changed meanwhile
+
+Standing = Callable[[str], bool]  # whether an alarm stands, by its id
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,11 @@ class Plan:
     def budgets_ns(self) -> dict[str, int]:
         """The budget of each camera, ns."""
         return {camera: round(budget * NS_PER_MS) for camera, budget in self.budgets_ms.items()}
+
+    @property
+    def tensor(self) -> str:
+        """What kind of pictures the lenses measure: of another kind, what was learned says nothing."""
+        return self.bundle.manifest.input.model_dump_json()
 
     @property
     def context(self) -> Context:
@@ -143,27 +156,69 @@ def prove_plan(plan: Plan, clock_ns: Callable[[], int]) -> Proven:
     return Proven(plan, engine, proof, brake, voice, painting_ns)
 
 
-def remember(plan: Plan, before: Memory | None = None) -> Memory:
-    """Channels, rules and lenses of a plan, going on from those before where they mean the same."""
+def remember(
+    plan: Plan,
+    before: Memory | None = None,
+    former: Memory | None = None,
+    *,
+    stands: Standing = lambda _alarm: False,
+    views: Mapping[str, Baseline] | None = None,
+) -> Memory:
+    """Channels, rules and lenses of a plan, going on from earlier ones where they mean the same.
+
+    Args:
+        plan: what is watched.
+        before: what ran until now.
+        former: what ran before that, when it comes back: it knows what the one between did not have.
+        stands: whether an alarm stands; what a new lens begins with.
+        views: what cameras' good pictures looked like at an earlier start.
+    """
+    earlier = [memory for memory in (before, former) if memory is not None]
     rules = resolve_rules(plan.site)
-    lenses = {camera.id: Lens(camera.picture, round(camera.stale_after_ms * NS_PER_MS)) for camera in plan.site.cameras}
-    if before is None:
-        return Memory(plan, rules, tuple(Channel(spec, rules) for spec in plan.channels), lenses)
-    for name, rule in before.rules.items():
-        if name in rules and rules[name].spec == rule.spec:
-            rules[name] = rule
-    if before.plan.bundle.manifest.input == plan.bundle.manifest.input:  # a lens measures the tensor
-        cameras = {camera.id: camera for camera in before.plan.site.cameras}
-        for camera in plan.site.cameras:
-            old = cameras.get(camera.id)
-            if old and (old.picture, old.stale_after_ms) == (camera.picture, camera.stale_after_ms):
-                lenses[camera.id] = before.lenses[camera.id]
+    for memory in reversed(earlier):  # the newest last: it wins
+        rules |= {name: rule for name, rule in memory.rules.items() if name in rules and rules[name].spec == rule.spec}
+    lenses = {
+        camera.id: _lens(plan, camera, earlier, stands, (views or {}).get(camera.id)) for camera in plan.site.cameras
+    }
     channels = tuple(Channel(spec, rules) for spec in plan.channels)
-    earlier = {channel.spec.id: channel for channel in before.channels}
+    known = {channel.spec.id: channel for memory in reversed(earlier) for channel in memory.channels}
     for channel in channels:
-        if channel.spec.id in earlier:
-            channel.succeed(earlier[channel.spec.id])
+        if channel.spec.id in known:
+            channel.succeed(known[channel.spec.id])
     return Memory(plan, rules, channels, lenses)
+
+
+def _lens(
+    plan: Plan, camera: CameraSettings, earlier: Sequence[Memory], stands: Standing, usual: Baseline | None
+) -> Lens:
+    """The lens that looked at this camera's tensors, or a new one that goes on from what was learned and what stands."""
+    for memory in earlier:
+        if camera.id in memory.lenses and memory.plan.tensor == plan.tensor:  # a lens measures the tensor
+            old = next(item for item in memory.plan.site.cameras if item.id == camera.id)
+            if (old.picture, old.stale_after_ms) == (camera.picture, camera.stale_after_ms):
+                return memory.lenses[camera.id]
+            usual = memory.lenses[camera.id].baseline
+            break
+    standing = {trouble for trouble in Trouble if stands(alarm_id(camera.id, trouble))}
+    return Lens(camera.picture, round(camera.stale_after_ms * NS_PER_MS), usual, standing)
+
+
+def recall_views(plan: Plan, kept: Mapping[str, Any], stands: Standing, now_wall_ns: int) -> dict[str, Baseline]:
+    """What cameras' good pictures looked like before this start.
+
+    One that is older than a baseline is deep counts only while something that was seen against it stands: it must not be learned as good.
+    """
+    views = {}
+    for camera in plan.site.cameras:
+        try:
+            found = from_dict(kept[KEPT_VIEW + camera.id], plan.tensor) if KEPT_VIEW + camera.id in kept else None
+        except RejectedInput as error:
+            _log.warning("camera %s: %s; it is learned anew", camera.id, error)
+            continue
+        needed = any(stands(alarm_id(camera.id, trouble)) for trouble in LEARNED)
+        if found is not None and (needed or now_wall_ns - found[1] <= BASELINE_DEPTH_NS):
+            views[camera.id] = found[0]
+    return views
 
 
 def make_worker(proven: Proven, memory: Memory, house: House) -> Worker:
@@ -200,6 +255,7 @@ def make_worker(proven: Proven, memory: Memory, house: House) -> Worker:
         inbox=house.inbox,
         desk=house.desk,
         lenses=memory.lenses,
+        tensor=plan.tensor,
         explainer=make_explainer(parts, proven.brake, proven.proof.infer_p99_ms, proven.voice, proven.painting_ns),
         snapshots=snapshots,
         taken_over=house.taken_over,

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from edge.annunciator import Annunciator
 from edge.channel import Channel
@@ -21,7 +22,7 @@ from edge.explain.explainer import Explainer
 from edge.frame import Evidence, Frame, Quality, Reading, Verdict
 from edge.health import Health
 from edge.journal import Journal
-from edge.lens import Lens, Trouble
+from edge.lens import LEARNED, Baseline, Lens, Trouble, to_dict
 from edge.messages import Command, Reply
 from edge.path import FramePath
 from edge.publish import Publisher
@@ -34,6 +35,8 @@ from edge.standing import NODE, Concern, adrift, alarm_id, denied, doubled, late
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
 MAX_COMMANDS = 256
+KEPT_VIEW = "view/"  # name under which a camera's baseline survives a restart
+KEEP_VIEW_NS = 600_000_000_000  # it is renewed each minute; a disk need not be
 NS_PER_MS = 1_000_000
 ASK_AGAIN_NS = 60_000_000_000  # what the broker refused is said again so often: its access rules may have been mended
 
@@ -81,6 +84,7 @@ class Worker:
         reporter: heartbeat, state and meta.
         inbox: what the network threads leave.
         lenses: what knows of each camera whether its pictures can be trusted; the path feeds them.
+        tensor: what kind of pictures the lenses measure; a baseline of another kind says nothing.
         explainer: tells about alarms in time left over; None: nobody does.
         snapshots: sends pictures to who may ask; the path feeds it. None: nobody may.
         desk: checks commands; it outlives a reload, so that what was answered before is not executed again.
@@ -104,6 +108,7 @@ class Worker:
         reporter: Reporter,
         inbox: Inbox,
         lenses: Mapping[str, Lens] | None = None,
+        tensor: str = "",
         explainer: Explainer | None = None,
         snapshots: Snapshots | None = None,
         desk: CommandDesk | None = None,
@@ -125,6 +130,8 @@ class Worker:
         self._reporter = reporter
         self._inbox = inbox
         self._lenses = lenses or {}
+        self._tensor = tensor
+        self._views: dict[str, tuple[Baseline, int]] = {}  # what was last kept of each camera, and when
         self._explainer = explainer
         self._snapshots = snapshots or Snapshots(site, lambda _outgoing: None)
         self._desk = desk or CommandDesk(site.commands.refused)
@@ -135,6 +142,7 @@ class Worker:
         self._started_ns = clock.monotonic_ns()
         self._next_tick_ns = self._started_ns
         self._sampled: dict[str, Evidence] = {}
+        self._by_frame: set[str] = set()  # channels that a frame gave a sample since the last tick
 
     def turn(self, frame: Frame | None) -> None:
         """Take one frame, if there is one, to its flags; then whatever else is due."""
@@ -160,18 +168,23 @@ class Worker:
         if self._explainer is not None and verdicts:
             self._explainer.look(frame, [(channel.spec.id, channel.vision(now_ns)) for channel, _ in verdicts])
         for channel, evidence in verdicts:
-            self._sample(channel, evidence, now_ns, now_wall_ns, frame)
+            self._by_frame.add(channel.spec.id)
+            fresh = channel.borne_out(evidence.verdict, now_ns, seen=True, heard=())
+            self._sample(channel, evidence, now_ns, now_wall_ns, frame, fresh=fresh)
             self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
 
     def _tick(self, now_ns: int, now_wall_ns: int) -> None:
         if self._inbox.overflow:
             self._health.rejected("inbox_overflow", count=self._inbox.overflow)
             self._inbox.overflow = 0
+        heard: set[str] = set()
         for reading in self._inbox.take_readings():
+            heard.add(reading.sensor)
             for rule in self._rules_of.get(reading.sensor, ()):
                 rule.update(reading)
         for channel in self._channels:
-            self._look(channel, now_ns, now_wall_ns)
+            self._look(channel, heard, now_ns, now_wall_ns)
+        self._by_frame.clear()
         self._watch_sources(now_ns, now_wall_ns)
         self._annunciator.tick(now_ns, now_wall_ns)
         while self._inbox.commands:
@@ -182,20 +195,34 @@ class Worker:
         self._journal.relieve(now_ns)
         self._reporter.tick(now_ns, now_wall_ns)
 
-    def _look(self, channel: Channel, now_ns: int, now_wall_ns: int) -> None:
-        """Between frames: sensors move, and what was seen grows stale."""
+    def _look(self, channel: Channel, heard: set[str], now_ns: int, now_wall_ns: int) -> None:
+        """Between frames: sensors speak, time passes for the alarm's delays, and what was seen grows stale.
+
+        A channel with rules that no frame gave a sample is looked at each time, so that a dead camera holds back no alarm of its sensors.
+        """
         evidence = channel.evidence(now_ns)
         last = self._sampled.get(channel.spec.id)
         moved = last is None or (last.verdict, last.quality) != (evidence.verdict, evidence.quality)
-        if moved or channel.spec.camera is None:
+        alone = bool(channel.sensors) and channel.spec.id not in self._by_frame
+        if moved or alone or not heard.isdisjoint(channel.sensors):
             self._publisher.flag(channel.spec.id, evidence, now_ns, now_wall_ns)
-            self._sample(channel, evidence, now_ns, now_wall_ns, None)
+            fresh = channel.borne_out(evidence.verdict, now_ns, seen=False, heard=heard)
+            self._sample(channel, evidence, now_ns, now_wall_ns, None, fresh=fresh)
             self._publisher.value(channel.spec.id, evidence, now_ns, now_wall_ns)
 
-    def _sample(self, channel: Channel, evidence: Evidence, now_ns: int, now_wall_ns: int, frame: Frame | None) -> None:
+    def _sample(
+        self,
+        channel: Channel,
+        evidence: Evidence,
+        now_ns: int,
+        now_wall_ns: int,
+        frame: Frame | None,
+        *,
+        fresh: bool,
+    ) -> None:
         self._sampled[channel.spec.id] = evidence
         if channel.spec.id in self._annunciator:
-            self._annunciator.sample(channel.spec.id, evidence, now_ns, now_wall_ns, frame)
+            self._annunciator.sample(channel.spec.id, evidence, now_ns, now_wall_ns, frame, fresh=fresh)
 
     def _watch_sources(self, now_ns: int, now_wall_ns: int) -> None:
         uptime_ns = now_ns - self._started_ns
@@ -212,6 +239,7 @@ class Worker:
             for trouble in Trouble:
                 evidence = lens.evidence(trouble, now_ns)
                 self._annunciator.sample(alarm_id(camera_id, trouble), evidence, now_ns, now_wall_ns)
+            self._keep_view(camera_id, lens.learned, now_ns, now_wall_ns)
         for sensor in self._site.sensors:
             age_ns = self._health.sensor_age_ns(sensor.id, now_ns)
             evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
@@ -242,6 +270,22 @@ class Worker:
             self._ask_again_ns = now_ns + ASK_AGAIN_NS
             self._journal.ask_again()
             self._inbox.reconnected = True
+
+    def _keep_view(self, camera_id: str, usual: Baseline | None, now_ns: int, now_wall_ns: int) -> None:
+        """Keep what a camera's good pictures look like over a restart, which may come while its lens is covered."""
+        kept, at_ns = self._views.get(camera_id, (None, 0))
+        if usual is not None and usual is not kept and (kept is None or now_ns - at_ns >= KEEP_VIEW_NS):
+            self._views[camera_id] = usual, now_ns
+            build = partial(to_dict, usual, self._tensor, now_wall_ns)
+            self._publisher.record(now_ns, (), (), {KEPT_VIEW + camera_id: build})
+
+    def _learn_anew(self, name: str, now_ns: int) -> None:
+        """An operator put a camera's alarm about its view back into service: what it sees now is what it shall see."""
+        for camera_id, lens in self._lenses.items():
+            if name in {alarm_id(camera_id, trouble) for trouble in LEARNED}:
+                lens.forget()
+                self._views.pop(camera_id, None)
+                self._publisher.record(now_ns, (), (), {KEPT_VIEW + camera_id: None})
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]
@@ -318,7 +362,10 @@ class Worker:
             case Verb.EXPLAIN:
                 return self._explain(request.command, now_ns)
             case _:
-                return self._annunciator.command(request, now_ns, now_wall_ns)
+                reply = self._annunciator.command(request, now_ns, now_wall_ns)
+                if reply.ok and request.verb is Verb.IN_SERVICE:
+                    self._learn_anew(request.command.alarm_id or "", now_ns)
+                return reply
         return Reply(request_id=request.command.request_id, ok=True, code="ok")
 
     def _snapshot(self, command: Command, now_ns: int) -> Reply:

@@ -138,7 +138,7 @@ class Alarm:
             return
         self._set_quality(sample.quality, at)
         active = self.state.condition in ACTIVE
-        moved = _advance(self.state.filter, self.spec, at, fault=sample.verdict is Verdict.FAULT, active=active)
+        moved = _advance(self.state.filter, self.spec, at, sample, active=active)
         self.state = replace(self.state, filter=moved, value=sample.value)
         if moved.pending_ns is None or moved.pending_ns < (self.spec.off_delay_ns if active else self.spec.on_delay_ns):
             return
@@ -356,9 +356,11 @@ def ulid(wall_ns: int, entropy: int) -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
-def _advance(old: Filter, spec: AlarmSpec, at: _At, *, fault: bool, active: bool) -> Filter:
-    """One known sample later: the window slides, and known time counts towards a change that the samples ask for."""
-    window = (*old.window, fault)[-spec.m :]
+def _advance(old: Filter, spec: AlarmSpec, at: _At, sample: Sample, *, active: bool) -> Filter:
+    """One known sample later: the window slides if the sample is news, and known time counts towards a change that the samples ask for."""
+    fault = sample.verdict is Verdict.FAULT
+    news = sample.fresh or old.window[-1:] != (fault,)  # another verdict is news, whatever bears it out
+    window = (*old.window, fault)[-spec.m :] if news else old.window[-spec.m :]
     if (sum(window) >= spec.n) is active:
         return Filter(window, None, None, at.now_ns)
     if old.pending_ns is None:

@@ -140,11 +140,12 @@ class AlarmState:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of the condition now; unknown, stale or bad freezes it."""
+    """What is known of the condition now; unknown, stale or bad freezes it. Only a fresh one, that new data bear out, counts for n of m."""
 
     verdict: Verdict
     quality: Quality = Quality.GOOD
     value: float | None = None
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)

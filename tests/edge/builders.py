@@ -208,7 +208,8 @@ def flat_jpeg(red: int, green: int, blue: int, size: int = 64) -> bytes:
 def colour_bundle(folder: Path, *, extra: dict[str, bytes] | None = None, **changes: Any) -> Manifest:
     """A bundle that really runs: its faults are how red, green and blue a picture is; with further files, if given."""
     pictures = {"golden/0.jpg": (255, 0, 0), "golden/1.jpg": (0, 128, 255)}
-    files = {"graph.onnx": colour_graph()} | {path: flat_jpeg(*colour) for path, colour in pictures.items()}
+    size = changes.get("input", {"width": 32})["width"]
+    files = {"graph.onnx": colour_graph(size)} | {path: flat_jpeg(*colour) for path, colour in pictures.items()}
     files |= extra or {}
     folder.mkdir(parents=True, exist_ok=True)
     document = manifest_document(files, faults=[fault(colour) for colour in COLOURS], name="colours", output="scores")
@@ -217,3 +218,18 @@ def colour_bundle(folder: Path, *, extra: dict[str, bytes] | None = None, **chan
     return write_bundle(
         folder, files, **({"faults": document["faults"], "name": "colours", "proof": document["proof"]} | changes)
     )
+
+
+def room(seed: int, *, red: bool = False, covered: bool = False) -> bytes:
+    """A JPEG of 96 x 96 px that is full of detail and nearly grey; another seed is another moment of it. It may be red, or covered by half."""
+    rng = np.random.default_rng(99)
+    grey = np.full((96, 96), 110.0)
+    for step in (1, 2, 4, 8, 16):
+        grey += np.kron(rng.normal(0.0, 14.0, (96 // step, 96 // step)), np.ones((step, step)))
+    noise = 2.0 * np.random.default_rng(seed).standard_normal((96, 96, 3))
+    picture = np.clip(grey[..., None] + noise, 0, 255).astype(np.uint8)
+    if red:
+        picture[..., 0] = 255
+    if covered:
+        picture[:48] = 25 + seed % 2
+    return encode_jpeg(picture)

@@ -128,3 +128,31 @@ def test_vision_and_sensors_are_joined(combine: str, score: float, value: float 
     if value is not None:
         rules["shaking"].update(Reading("vibration", value, 0))
     assert ours.evidence(0).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("combine", "score", "value", "verdict", "seen", "heard"),
+    [
+        ("any", 0.9, 1.0, Verdict.FAULT, True, False),
+        ("any", 0.1, 9.0, Verdict.FAULT, False, True),
+        ("any", 0.1, 1.0, Verdict.OK, True, True),
+        ("all", 0.9, 9.0, Verdict.FAULT, True, True),
+        ("all", 0.1, 9.0, Verdict.OK, True, False),
+        ("all", 0.9, 1.0, Verdict.OK, False, True),
+        ("weighted", 0.9, 1.0, Verdict.FAULT, True, True),
+        ("any", float("nan"), 9.0, Verdict.FAULT, False, True),
+        ("weighted", float("nan"), 9.0, Verdict.FAULT, False, True),
+    ],
+)
+def test_what_came_bears_out_the_verdict_or_does_not(
+    *, combine: str, score: float, value: float, verdict: Verdict, seen: bool, heard: bool
+) -> None:
+    """Only a source that says so itself counts again; with weights each that says anything."""
+    ours = channel(rules=("shaking",), combine=combine)
+    ours.see(score, 1, late=False)
+    for rule in ours._rules:  # the rules of this channel alone
+        rule.update(Reading("vibration", value, 1))
+    assert ours.sensors == {"vibration"}
+    assert ours.borne_out(verdict, 2, seen=True, heard=()) is seen
+    assert ours.borne_out(verdict, 2, seen=False, heard={"vibration", "other"}) is heard
+    assert not ours.borne_out(verdict, 2, seen=False, heard={"other"})

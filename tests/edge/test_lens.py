@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from edge.errors import RejectedInput
 from edge.frame import Quality, Verdict
-from edge.lens import LEARN_EVERY_NS, REMEMBERED, Baseline, Lens, Measures, Trouble, covered, measure
+from edge.lens import (
+    LEARN_EVERY_NS,
+    LEARNED,
+    REMEMBERED,
+    Baseline,
+    Lens,
+    Measures,
+    Trouble,
+    covered,
+    from_dict,
+    measure,
+    to_dict,
+)
 from edge.sections import PictureSettings
 
 MS = 1_000_000
@@ -55,8 +70,8 @@ def half_black(tensor: Tensor) -> Tensor:
 class Eye:
     """A lens with its own time, a frame each 100 ms."""
 
-    def __init__(self, **settings: object) -> None:
-        self.lens = Lens(PictureSettings.model_validate(settings), stale_after_ns=2000 * MS)
+    def __init__(self, usual: Baseline | None = None, standing: tuple[Trouble, ...] = (), **settings: object) -> None:
+        self.lens = Lens(PictureSettings.model_validate(settings), 2000 * MS, usual, frozenset(standing))
         self.now_ns = 0
         self.count = 0
 
@@ -151,6 +166,7 @@ def test_one_changed_pixel_is_no_freeze() -> None:
 def test_a_black_frozen_picture_is_both() -> None:
     """A dead camera's black picture is dark after three frames, and frozen when its time is over; the worse quality holds."""
     eye = Eye(frozen_after_ms=500)
+    eye.good(5)
     black = np.zeros((1, SIDE, SIDE, 3), np.uint8)
     assert [eye.see(black) for _ in range(6)] == [Quality.GOOD] * 2 + [Quality.BAD] * 4
     assert eye.verdict(Trouble.DARK) is eye.verdict(Trouble.FROZEN) is Verdict.FAULT
@@ -261,7 +277,7 @@ def test_small_tensors_show_only_a_freeze() -> None:
     eye = Eye(frozen_after_ms=500)
     small = np.zeros((1, 32, 32, 3), np.uint8)
     assert [eye.see(small) for _ in range(6)] == [Quality.GOOD] * 5 + [Quality.STALE]
-    assert Eye().see(np.zeros((1, 72, 72, 3), np.uint8)) is Quality.GOOD
+    assert Eye().see(np.zeros((1, 72, 72, 3), np.uint8)) is Quality.BAD
 
 
 @pytest.mark.parametrize("bad", [{"n_of_m": (4, 3)}, {"n_of_m": (0, 3)}, {"darkest": 300}, {"sharpness_share": 1.0}])
@@ -269,3 +285,129 @@ def test_senseless_settings_are_refused(bad: dict[str, object]) -> None:
     """Settings that could never hold, or always, are errors."""
     with pytest.raises(ValidationError):
         PictureSettings.model_validate(bad)
+
+
+class TestAtTheStart:
+    """Before enough frames were seen nothing is known to be right, and what stood at a restart goes on until something is known of it."""
+
+    def test_a_good_camera_is_trusted_from_its_first_frame(self) -> None:
+        """Its flags need not wait; that no trouble is there is said once as many frames were seen as n of m asks for."""
+        eye = Eye()
+        assert eye.good() is Quality.GOOD
+        assert {eye.verdict(trouble) for trouble in Trouble} == {Verdict.UNKNOWN}
+        assert eye.good() is Quality.GOOD
+        assert (eye.verdict(Trouble.FROZEN), eye.verdict(Trouble.DARK)) == (Verdict.OK, Verdict.UNKNOWN)
+        assert eye.good(3) is Quality.GOOD
+        assert (eye.verdict(Trouble.DARK), eye.verdict(Trouble.DAZZLED)) == (Verdict.OK, Verdict.OK)
+
+    @pytest.mark.parametrize("trouble", [Trouble.DARK, Trouble.DAZZLED])
+    def test_the_first_spoiled_frames_are_not_trusted(self, trouble: Trouble) -> None:
+        """There is no good past that one odd frame could be an exception of."""
+        eye = Eye()
+        assert [eye.see(SPOILED[trouble](scene(index))) for index in range(3)] == [Quality.BAD] * 3
+        assert eye.verdict(trouble) is Verdict.FAULT
+
+    def test_a_repeated_picture_is_no_proof_of_life(self) -> None:
+        """Until it is a freeze, or another picture comes, nobody knows."""
+        eye = Eye(frozen_after_ms=500)
+        still = scene(1)
+        said = []
+        for _ in range(6):
+            eye.see(still)
+            said.append(eye.verdict(Trouble.FROZEN))
+        assert said == [Verdict.UNKNOWN] * 5 + [Verdict.FAULT]
+
+    @pytest.mark.parametrize("trouble", SPOILED)
+    def test_a_trouble_that_goes_on_over_a_restart_is_never_ok_in_between(self, eye: Eye, trouble: Trouble) -> None:
+        """With the baseline that was kept; not one frame is trusted, and nothing is learned of them."""
+        again = Eye(eye.lens.baseline, (trouble,))
+        assert again.verdict(trouble) is Verdict.UNKNOWN
+        said = []
+        for index in range(2 * REMEMBERED):
+            assert again.see(SPOILED[trouble](scene(6000 + index))) is Quality.BAD
+            said.append(again.verdict(trouble))
+        assert said == [Verdict.UNKNOWN] * 2 + [Verdict.FAULT] * (2 * REMEMBERED - 2)
+        assert again.lens.learned is None
+        assert again.good(3) is Quality.GOOD
+        assert again.verdict(trouble) is Verdict.OK
+
+    @pytest.mark.parametrize("trouble", SPOILED)
+    def test_a_trouble_that_went_during_a_restart_ends_once_that_is_known(self, eye: Eye, trouble: Trouble) -> None:
+        """Five good frames, not one."""
+        again = Eye(eye.lens.baseline, (trouble,))
+        assert [again.good() for _ in range(5)] == [Quality.BAD] * 4 + [Quality.GOOD]
+        assert again.verdict(trouble) is Verdict.OK
+
+    def test_a_freeze_that_goes_on_over_a_restart_is_never_ok_in_between(self) -> None:
+        """Stale from the first frame; the first other picture ends it."""
+        eye = Eye(standing=(Trouble.FROZEN,), frozen_after_ms=500)
+        still = scene(7777)
+        said = []
+        for _ in range(6):
+            assert eye.see(still) is Quality.STALE
+            said.append(eye.verdict(Trouble.FROZEN))
+        assert said == [Verdict.UNKNOWN] * 5 + [Verdict.FAULT]
+        assert eye.good() is Quality.GOOD
+        assert eye.verdict(Trouble.FROZEN) is Verdict.OK
+
+    @pytest.mark.parametrize("trouble", LEARNED)
+    def test_without_a_baseline_a_cover_that_stood_is_not_learned_as_good(self, trouble: Trouble) -> None:
+        """Whatever comes, nobody can tell whether it is good, until an operator says so."""
+        eye = Eye(standing=(trouble,))
+        for index in range(REMEMBERED):
+            assert eye.see(SPOILED[trouble](scene(index))) is eye.good() is Quality.BAD
+        assert (eye.verdict(trouble), eye.lens.baseline) == (Verdict.UNKNOWN, None)
+        eye.lens.forget()
+        assert eye.good(REMEMBERED - 1) is Quality.GOOD
+        assert eye.verdict(trouble) is Verdict.UNKNOWN
+        eye.good()
+        assert (eye.verdict(trouble), eye.lens.learned is not None) == (Verdict.OK, True)
+
+    def test_a_wanted_change_of_view_is_learned_when_an_operator_says_so(self, eye: Eye) -> None:
+        """What was covered is the view from then on."""
+        for index in range(10):
+            quality = eye.see(half_black(scene(index)))
+        assert quality is Quality.BAD
+        eye.lens.forget()
+        for index in range(REMEMBERED):
+            assert eye.see(half_black(scene(100 + index))) is Quality.GOOD
+        assert eye.verdict(Trouble.COVERED) is Verdict.OK
+
+    def test_a_check_that_was_turned_off_holds_nothing_back(self) -> None:
+        """Who turns it off wants the pictures judged."""
+        eye = Eye(
+            standing=tuple(Trouble), frozen_after_ms=0, darkest=0, brightest=255, sharpness_share=0, covered_share=0
+        )
+        assert eye.good() is Quality.GOOD
+
+
+class TestBaselineOnDisk:
+    """What was learned of a camera survives a restart, and what is not usable is not used."""
+
+    def test_it_comes_back_as_it_was(self, eye: Eye) -> None:
+        """To a thousandth of a grey level, small, and with the time when it was kept."""
+        assert eye.lens.baseline is not None
+        text = json.dumps(to_dict(eye.lens.baseline, "96 x 96", 17), allow_nan=False)
+        assert len(text) < 8000
+        found = from_dict(json.loads(text), "96 x 96")
+        assert found is not None
+        again, wall_ns = found
+        assert (again.sharpness, wall_ns) == (eye.lens.baseline.sharpness, 17)
+        for name in ("detail", "darkest", "brightest"):
+            np.testing.assert_allclose(getattr(again, name), getattr(eye.lens.baseline, name), atol=1e-3)
+
+    @pytest.mark.parametrize("other", [{"format": 2}, {"of": "another size"}])
+    def test_of_other_pictures_it_says_nothing(self, other: dict[str, object]) -> None:
+        """Another size or way to fit, or another format."""
+        assert from_dict(to_dict(usual(), "this", 0) | other, "this") is None
+
+    @pytest.mark.parametrize(
+        "damage",
+        [{"detail": [1.0]}, {"detail": None}, {"sharpness": "x"}, {"sharpness": float("nan")}, {"darkest": ["y"] * 256},
+         {"brightest": [float("inf")] * 256}, {"saved_wall_ns": None}],
+    )  # fmt: skip
+    def test_a_damaged_one_is_refused(self, damage: dict[str, object]) -> None:
+        """By its own reason, never by another exception."""
+        with pytest.raises(RejectedInput) as caught:
+            from_dict(to_dict(usual(), "this", 0) | damage, "this")
+        assert caught.value.reason == "baseline"

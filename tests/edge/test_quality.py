@@ -172,7 +172,7 @@ def test_a_clock_that_jumps_moves_no_alarm(hours: float, tmp_path: Path) -> None
         faults=(*_shaking(), {"id": "red", "camera": "cam", "alarm": ALARM | {"on_delay_ms": 500.0}}),
     )
     red, dark = (encode_jpeg(np.full((64, 64, 3), (level, 0, 0), np.uint8)) for level in (255, 10))
-    _live(bench, dark, 0.3)
+    _live(bench, dark, 3.0)  # until all qualities have settled
     assert bench.command("shelve", alarm_id="loose", duration_s=600.0, comment="x")["ok"]
     before = [event for event in bench.take("event") if event["kind"] == "alarm"]
     bench.time.jumped_ns = round(hours * 3600e9)

@@ -10,8 +10,9 @@ import pytest
 
 from edge.bundle import open_bundle
 from edge.frame import Quality, Reading, Verdict
+from edge.lens import Baseline, Trouble, to_dict
 from edge.settings import Site
-from edge.watch import Memory, Plan, make_plan, remember
+from edge.watch import BASELINE_DEPTH_NS, Memory, Plan, make_plan, recall_views, remember
 from tests.edge.builders import colour_bundle
 
 NS = 1_000_000
@@ -83,3 +84,72 @@ def test_a_camera_of_another_tensor_is_learned_anew(folder: Path, tmp_path: Path
     size = {"name": "frame", "width": 64, "height": 64, "resize": "stretch"}
     colour_bundle(tmp_path / "large", input=size)
     assert remember(plan(tmp_path / "large"), before).lenses["cam"] is not before.lenses["cam"]
+
+
+def usual() -> Baseline:
+    """A baseline of a grey wall."""
+    return Baseline(1.0, *(np.full((16, 16), level, np.float32) for level in (5.0, 90.0, 110.0)))
+
+
+def test_a_baseline_outlives_other_picture_settings(folder: Path) -> None:
+    """It was measured on the same tensors; what stands is believed until it is known to be gone."""
+    before = remember(plan(folder), views={"cam": usual()})
+    changed = plan(folder, cameras=({"id": "cam", "picture": {"darkest": 10.0}},))
+    after = remember(changed, before, stands=lambda alarm: alarm == "cam-covered").lenses["cam"]
+    assert after.baseline is before.lenses["cam"].baseline
+    assert after.look(np.zeros((1, 32, 32, 3), np.uint8), 1 * NS) is Quality.BAD
+
+
+def test_what_stands_is_believed_by_a_lens_without_a_baseline(folder: Path) -> None:
+    """Each of its alarms, by its own name, and no other camera's."""
+    grey = np.full((1, 32, 32, 3), 90, np.uint8)
+    for trouble in Trouble:
+        lens = remember(plan(folder), stands=lambda alarm, trouble=trouble: alarm == f"cam-{trouble}").lenses["cam"]  # type: ignore[misc] # a lambda with a default
+        assert lens.look(grey, 1 * NS) is (Quality.STALE if trouble is Trouble.FROZEN else Quality.BAD)
+    other = remember(plan(folder), stands=lambda alarm: alarm == "cam2-covered").lenses["cam"]
+    assert other.look(grey, 1 * NS) is Quality.GOOD
+
+
+def test_what_comes_back_knows_what_it_knew(folder: Path, tmp_path: Path) -> None:
+    """A reload that is taken back: what the one between did not have is taken from before it, everything else from the newest."""
+    former = lived(folder)
+    size = {"name": "frame", "width": 64, "height": 64, "resize": "stretch"}
+    colour_bundle(tmp_path / "large", input=size)
+    between = remember(plan(tmp_path / "large", faults=({"id": "red", "camera": "cam"},), rules=()), former)
+    between.channels[0].see(0.1, 1 * NS, late=False)
+    back = remember(plan(folder), between, former)
+    assert verdicts(back) == [Verdict.OK, Verdict.FAULT]
+    assert back.lenses["cam"] is former.lenses["cam"]
+    assert back.rules["shaking"] is former.rules["shaking"]
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "standing", "found"),
+    [
+        (0, "", True),
+        (BASELINE_DEPTH_NS, "", True),
+        (BASELINE_DEPTH_NS + 1, "", False),
+        (-BASELINE_DEPTH_NS, "", True),
+        (1000 * BASELINE_DEPTH_NS, "cam-covered", True),
+        (1000 * BASELINE_DEPTH_NS, "cam-blurred", True),
+        (1000 * BASELINE_DEPTH_NS, "cam-dark", False),
+    ],
+)
+def test_an_old_baseline_counts_only_while_something_stands_against_it(
+    folder: Path,
+    age_ns: int,
+    standing: str,
+    found: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    """A plant that was off for a night may look different; a cover that stood must not be learned."""
+    ours, wall_ns = plan(folder), 10**18
+    kept = {"view/cam": to_dict(usual(), ours.tensor, wall_ns - age_ns)}
+    assert ("cam" in recall_views(ours, kept, lambda alarm: alarm == standing, wall_ns)) is found
+
+
+def test_a_baseline_of_other_tensors_or_a_damaged_one_is_not_used(folder: Path) -> None:
+    """The camera is learned anew, or stays blind while something stands; the daemon starts."""
+    ours = plan(folder)
+    damaged: list[Any] = [to_dict(usual(), "other", 0), {"format": 1}, [], "rubbish", None]
+    for data in damaged:
+        assert recall_views(ours, {"view/cam": data}, lambda _alarm: False, 0) == {}

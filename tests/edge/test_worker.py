@@ -22,8 +22,9 @@ from edge.explaining import Parts, load_voice, make_explainer
 from edge.frame import Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
-from edge.lens import Lens
+from edge.lens import REMEMBERED, Lens
 from edge.messages import Asset, ModelInfo, timestamp
+from edge.outbox import Entry
 from edge.path import FramePath
 from edge.preprocess import Preprocessor
 from edge.publish import Publisher
@@ -34,7 +35,7 @@ from edge.snapshot import Snapshots
 from edge.standing import site_alarms
 from edge.watch import by_camera, load_engine, publish_policy
 from edge.worker import MAX_READINGS, TICK_NS, Inbox, Worker
-from tests.edge.builders import colour_bundle, flat_jpeg
+from tests.edge.builders import colour_bundle, flat_jpeg, room
 
 MS = 1_000_000
 WALL_NS = 1_800_000_000_000_000_000
@@ -148,6 +149,7 @@ class Bench:
             monotonic_ns=self.time.monotonic_ns,
             wall_ns=self.time.wall_ns,
         )
+        self.lenses = lenses
         self.worker = Worker(
             site=self.site,
             clock=clock,
@@ -600,3 +602,139 @@ def test_a_command_that_nobody_thought_of_ends_nothing(bench: Bench, monkeypatch
     assert bench.health.strays() == {"command_failed": 2}
     bench.frame(RED)
     assert bench.last("alarm/red")["state"] == "UNACK_ALM"
+
+
+HOT = {"id": "hot", "camera": "cam", "vision": "red", "rules": ("shaking",)}
+LONE = {"id": "lone", "rules": ("shaking",)}
+
+
+class TestSensorsBesideACamera:
+    """A fault of a camera and a rule is raised by the rule alone, whatever the camera does; n of m counts data, not looks at them."""
+
+    @staticmethod
+    def bench(folder: Path, **alarm: Any) -> Bench:
+        """A fault with both kinds of evidence beside one with the sensor alone; the camera may repeat its picture."""
+        faults = tuple(fault | {"alarm": ALARM | alarm} for fault in (HOT, LONE))
+        return Bench(folder / "bundle", faults=faults, cameras=({"id": "cam", "picture": {"frozen_after_ms": 0.0}},))
+
+    @staticmethod
+    def states(bench: Bench) -> tuple[str, str]:
+        """Of the two alarms."""
+        return bench.last("alarm/hot")["state"], bench.last("alarm/lone")["state"]
+
+    @pytest.mark.parametrize("frames", ["none", "late", "damaged"])
+    def test_a_dead_camera_holds_back_no_delay(self, tmp_path: Path, frames: str) -> None:
+        """The on-delay runs on the readings' own time while no frame gives a verdict."""
+        bench = self.bench(tmp_path, on_delay_ms=1000.0)
+        bench.reading(1.0)
+        for _ in range(5):
+            bench.frame(DARK)
+            bench.idle(50)
+        for _ in range(4):
+            bench.reading(9.0)
+            for _ in range(5):
+                if frames != "none":
+                    bench.frame(b"rubbish" if frames == "damaged" else DARK, waited_ms=50 if frames == "late" else 0)
+                bench.idle(100)
+        assert self.states(bench) == ("UNACK_ALM", "UNACK_ALM")
+        flag = bench.last("flag/hot")
+        assert (flag["on"], flag["q"]) == (True, "good")
+
+    @pytest.mark.parametrize("frames", [False, True])
+    def test_one_odd_reading_is_no_three_of_five(self, tmp_path: Path, frames: bool) -> None:  # noqa: FBT001 - a table's column
+        """Nor is it made three by the frames and the looks that pass until the next one; three odd readings are."""
+        bench = self.bench(tmp_path, n_of_m=(3, 5))
+
+        def read(*values: float) -> None:
+            for value in values:
+                bench.reading(value)
+                for _ in range(8):
+                    if frames:
+                        bench.frame(DARK)
+                    bench.idle(100)
+
+        read(1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 9.0, 9.0)
+        raised = {event["subject"] for event in bench.take("event") if "RAISE" in event["detail"]} - {"cam-silent"}
+        assert raised == (set() if frames else {"hot"})  # without frames its good readings are no known verdicts
+        read(9.0)
+        assert self.states(bench) == ("UNACK_ALM", "UNACK_ALM")
+
+    def test_three_of_five_frames_count_beside_a_sensor_that_says_no(self, tmp_path: Path) -> None:
+        """Readings without a fault do not take the frames' evidence away while the fault stands."""
+        bench = self.bench(tmp_path, n_of_m=(3, 5))
+        for _ in range(3):
+            assert bench.last("alarm/hot")["state"] == "NORM" if bench.take("alarm/hot") else True
+            bench.frame(RED)
+            bench.reading(1.0)
+            bench.idle(50)
+        assert bench.last("alarm/hot")["state"] == "UNACK_ALM"
+
+    def test_readings_are_counted_also_while_the_camera_is_dead(self, tmp_path: Path) -> None:
+        """Each once."""
+        bench = self.bench(tmp_path, n_of_m=(3, 5))
+        bench.frame(DARK)
+        bench.idle(3000)
+        for value in (9.0, 9.0):
+            bench.reading(value)
+            bench.idle(900)
+        assert self.states(bench) == ("NORM", "NORM")
+        bench.reading(9.0)
+        bench.idle(100)
+        assert self.states(bench) == ("UNACK_ALM", "UNACK_ALM")
+
+
+class TestViews:
+    """What a camera's good pictures look like is kept over a restart, and an operator says when it shall be learned anew."""
+
+    @staticmethod
+    def bench(folder: Path) -> Bench:
+        """A camera whose pictures are large enough to be measured."""
+        size = {"name": "frame", "width": 96, "height": 96, "resize": "stretch"}
+        return Bench(folder / "bundle", made={"input": size})
+
+    @staticmethod
+    def watch(bench: Bench, frames: int, *, covered: bool = False) -> None:
+        """So many pictures of a room, ten a second, of which half may be covered."""
+        for _ in range(frames):
+            bench.frame(room(bench.seq, covered=covered))
+            bench.idle(50)
+            bench.time.now_ns += 50 * MS
+
+    def test_a_baseline_is_kept_when_it_is_learned_and_then_now_and_then(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not each minute: a memory card wears out."""
+        bench = self.bench(tmp_path)
+        kept: list[str] = []
+        record = bench.journal.record
+
+        def listen(entry: Entry) -> None:
+            kept.extend(entry.kept)
+            record(entry)
+
+        monkeypatch.setattr(bench.worker._publisher, "_record", listen)
+        self.watch(bench, REMEMBERED + 10)
+        assert [name for name in kept if name == "view/cam"] == ["view/cam"]
+        for _ in range(20):
+            bench.time.now_ns += 60_000 * MS
+            self.watch(bench, 1)
+        assert [name for name in kept if name == "view/cam"] == ["view/cam"] * 3
+
+    def test_back_in_service_learns_the_view_anew(self, tmp_path: Path) -> None:
+        """A wanted change of view: the alarm goes out of service and back, and what is seen from then on is good; ack alone says no such thing."""
+        bench = self.bench(tmp_path)
+        self.watch(bench, REMEMBERED)
+        self.watch(bench, 5, covered=True)
+        alarm = bench.last("alarm/cam-covered")
+        assert alarm["state"] == "UNACK_ALM"
+        bench.command("ack", alarm_id="cam-covered", occurrence_id=alarm["occurrence_id"])
+        self.watch(bench, 2 * REMEMBERED, covered=True)
+        assert bench.last("flag/red")["q"] == "bad"
+        assert bench.command("out_of_service", alarm_id="cam-covered", comment="new view")["ok"]
+        self.watch(bench, REMEMBERED, covered=True)
+        assert bench.last("flag/red")["q"] == "bad"
+        assert bench.command("in_service", alarm_id="cam-dark", comment="another")["code"] == "not_allowed"
+        assert bench.command("in_service", alarm_id="cam-covered")["ok"]
+        assert bench.lenses["cam"].baseline is None
+        self.watch(bench, REMEMBERED + 20, covered=True)
+        assert (bench.last("flag/red")["q"], bench.last("alarm/cam-covered")["active"]) == ("good", False)

@@ -532,3 +532,20 @@ def test_severity_without_change_is_silent() -> None:
     """Setting the severity that already holds records nothing."""
     alarm = Alarm(AlarmSpec("a", severity=500), str)
     assert alarm.step(SetSeverity(500), 0, 0) == ()
+
+
+def test_only_news_counts_for_n_of_m() -> None:
+    """The same verdict looked at again is no further evidence; known time goes on meanwhile, and another verdict is news by itself."""
+    bench = Bench(n=3, m=5, on_delay_ns=2 * S)
+
+    def look(verdict: Verdict, *, fresh: bool) -> str:
+        bench.now_ns += S
+        bench.alarm.step(Sample(verdict, Quality.GOOD, 0.5, fresh), bench.now_ns, bench.wall_ns)
+        return bench.state
+
+    assert {look(Verdict.FAULT, fresh=index == 0) for index in range(20)} == {"NORM"}
+    assert look(Verdict.FAULT, fresh=True) == "NORM"
+    assert look(Verdict.FAULT, fresh=True) == "NORM"
+    assert [look(Verdict.FAULT, fresh=False) for _ in range(2)] == ["NORM", "UNACK_ALM"]
+    assert {look(Verdict.OK, fresh=False) for _ in range(20)} == {"UNACK_ALM"}
+    assert bench.alarm.state.filter.window == (True, True, True, False)
