@@ -173,6 +173,9 @@ class TestWithADaemon:
     ) -> None:
         """A folder that is not there, or a folder in the place of the file: said plainly, without a traceback."""
         mark = plant.ear.count()
+        say("rebirth")
+        plant.ear.wait("res/rebirth", lambda _: True, since=mark)  # replies to earlier tests have arrived by now
+        mark = plant.ear.count()
         status, text = say("snapshot", "--camera", "cam1", "--out", str(tmp_path / "nowhere" / "now.jpg"))
         assert (status, "there is no folder" in text) == (EXIT_CONFIG, True)
         assert plant.ear.on("res/snapshot", mark) == []
