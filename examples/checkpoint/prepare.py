@@ -101,13 +101,17 @@ def prepare(
     say: Callable[[str], None] = print,
     counts: Mapping[str, int] = COUNTS,
     edges: Mapping[str, int] = MappingProxyType({}),
+    wanted: Callable[[str], bool] = bool,
 ) -> Store:
-    """Make every missing shard below ``work`` and open them all. ``scale`` shrinks the generated part; real sets are skipped when absent."""
+    """Make every missing shard below ``work`` whose name is ``wanted`` and open them all.
+
+    ``scale`` shrinks the generated part; real sets are skipped when absent.
+    """
     work.mkdir(parents=True, exist_ok=True)
     root = real.data_root()
     if not root.is_dir():
         say(f"real sets are left out: {root} is not there; set EDGE_DATA to train on them")
-    todo = jobs(work, root, seed, scale, counts=counts, edges=edges)
+    todo = [job for job in jobs(work, root, seed, scale, counts=counts, edges=edges) if wanted(job[0].name)]
     if processes <= 1:
         for job in todo:
             say(_run(job))

@@ -101,14 +101,14 @@ class Row:
 
 
 class Store:
-    """All shards below a folder, memory-mapped; rows in the order of shard names."""
+    """All shards below a folder and its folders, memory-mapped; rows in the order of shard names."""
 
     def __init__(self, folder: Path) -> None:
         self.rows: list[Row] = []
         self._images: list[Pixels] = []
         self._coarse: list[Mask] = []
         self._fine: list[Mask] = []
-        for number, meta in enumerate(sorted(folder.glob("*/meta.json"))):
+        for number, meta in enumerate(sorted(folder.glob("**/meta.json"))):
             self._images.append(np.load(meta.parent / "images.npy", mmap_mode="r"))
             self._coarse.append(np.load(meta.parent / "coarse.npy", mmap_mode="r"))
             self._fine.append(np.load(meta.parent / "fine.npy", mmap_mode="r"))

@@ -15,15 +15,18 @@ import torch
 from torch import Tensor
 
 from examples.checkpoint import words
-from examples.checkpoint.batches import MIXTURE, pixel_tensor, turned, varied
+from examples.checkpoint.batches import pixel_tensor, turned, varied
 from examples.checkpoint.facts import denied, label_matrix, states
 from examples.checkpoint.samples import FINE, GRID, PATCH_SIZE, Pixels, Row, Store, resized
 from examples.generative import questions
 from examples.generative.model import SCENE, SHUFFLE
 from examples.generative.prompts import Packed, pack
 
-SIZES = {192: 0.45, 224: 0.15, 256: 0.3, 320: 0.1}
+SIZES = {192: 0.7, 224: 0.1, 256: 0.2}
 """Edge of a batch's pictures in px -> how often."""
+
+MIXTURE = {"line": 0.60, "zoom": 0.14, "ground": 0.10, "steel": 0.06, "solar": 0.03, "screw": 0.05, "pan": 0.02}
+"""Domain -> its share of a batch; shares of absent domains fall to the others."""
 
 UNKNOWN = -100
 
@@ -33,7 +36,7 @@ class Batch:
     """One step's input.
 
     ``pixels`` float (n, 3, size, size) in -1..1; ``packed`` the questions; ``targets`` int64 (n, questions) token of the right answer or UNKNOWN;
-    ``yes_no`` bool (questions,); ``patches`` bool (n, size / 16 squared, concepts) and ``known`` bool (n, concepts): where the patch map is settled;
+    ``yes_no`` and ``short`` bool (questions,): which are answered yes or no, and which of them are asked in one token; ``patches`` bool (n, size / 16 squared, concepts) and ``known`` bool (n, concepts): where the patch map is settled;
     ``scene`` int8 (n, SCENE): 1, 0 or -1 unknown; ``meant`` bool (yes/no questions, 2 * SCENE): the facts that each asks for.
     """
 
@@ -41,6 +44,7 @@ class Batch:
     packed: Packed
     targets: Tensor
     yes_no: Tensor
+    short: Tensor
     patches: Tensor
     known: Tensor
     scene: Tensor
@@ -121,10 +125,15 @@ class Batches:
         rows = self._rows(max(2, round(self._size * (192 / edge) ** 1.5)))
         pictures = [row.facts for row in rows]
         asked = questions.for_pictures(pictures, self._count, self._random)
-        labels = label_matrix(pictures, asked)
-        answers = np.select([labels == 1, labels == 0], [self._ids["Yes"], self._ids["No"]], UNKNOWN)
         turns, targets = self._words(pictures, 2)
         turns = [questions.INSTRUCTIONS["yes_no"].format(question=text.words) for text in asked] + turns
+        short = questions.short_for(pictures, self._random)
+        answers, shorts = (
+            np.select([found == 1, found == 0], [self._ids["Yes"], self._ids["No"]], UNKNOWN)
+            for found in (label_matrix(pictures, asked), np.stack([states(list(short), facts) for facts in pictures]))
+        )
+        kinds = np.repeat([0, 1, 2], [len(asked), targets.shape[1], len(short)])
+        claims = [*(text.claims for text in asked), *({concept} for concept in short)]
         pixels, patches = self._pictures(rows, edge)
         settled = np.stack(
             [
@@ -134,13 +143,14 @@ class Batches:
         )
         return Batch(
             pixel_tensor(pixels),
-            pack(self._tokenizer, turns, edge // PATCH_SIZE // SHUFFLE),
-            torch.from_numpy(np.concatenate([answers, targets], axis=1)),
-            torch.arange(len(turns)) < len(asked),
+            pack(self._tokenizer, turns, edge // PATCH_SIZE // SHUFFLE, list(short.values())),
+            torch.from_numpy(np.concatenate([answers, targets, shorts], axis=1)),
+            torch.from_numpy(kinds != 1),
+            torch.from_numpy(kinds == 2),
             patches,
             torch.from_numpy(settled),
             torch.from_numpy(np.stack([states(SCENE, facts) for facts in pictures])),
-            torch.tensor([[fact in text.claims for fact in (*SCENE, *map(denied, SCENE))] for text in asked]),
+            torch.tensor([[fact in said for fact in (*SCENE, *map(denied, SCENE))] for said in claims]),
         )
 
     def ahead(self, depth: int = 3) -> Iterator[Batch]:

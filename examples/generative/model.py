@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Idefics3Config, Idefics3ForConditionalGeneration
+from transformers.models.llama.modeling_llama import rotate_half
 
 from examples.checkpoint.samples import GRID, PATCH_SIZE
 from examples.checkpoint.words import CONCEPTS, DOMAINS
@@ -27,6 +28,8 @@ SCENE = (
     *(f"background:{background}" for background in BACKGROUNDS), *(f"domain:{domain}" for domain in DOMAINS),
 )  # fmt: skip
 """What the scene head tells from the last token that all questions share, so that each question finds it gathered there."""
+BLUR = 0.5
+"""Most noise on a one-token question in training, against its size: a fitted token will stand near the words' mean, not on it."""
 HALFWAY = 2
 """The decoder layer before which scene and question must be understood, so that the layers behind it can put them together."""
 
@@ -56,11 +59,15 @@ def config(vocabulary: int) -> Idefics3Config:
 class Said:
     """What the model says of a batch, as logits: ``answers`` (n, questions, vocabulary), ``patches`` (n, patches, concepts), ``scene`` (n, SCENE).
 
-    ``meant`` (questions, 2 * SCENE): which facts a question is about, stated ones before denied ones; its words alone settle that.
+    ``spots`` (n, image tokens, concepts): what each image token shows, told halfway up the decoder, where a question can look it up.
+    ``looks`` (n, questions, 1 + image tokens): share of a question's attention on the very first token and on each image token, behind the halfway
+    line; no logits. ``meant`` (questions, 2 * SCENE): which facts a question is about, stated ones before denied ones; its words alone settle that.
     """
 
     answers: Tensor
     patches: Tensor
+    spots: Tensor
+    looks: Tensor
     scene: Tensor
     meant: Tensor
 
@@ -79,6 +86,7 @@ class Trainee(nn.Module):
         self.smolvlm.model.vision_model.config._attn_implementation = "eager"  # noqa: SLF001 - there is no public setter for one half
         self.places = nn.Parameter(torch.zeros(WIDTH, GRID, GRID))
         self.patch_head = nn.Linear(WIDTH, len(CONCEPTS))
+        self.spot_head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(CONCEPTS)))
         self.scene_head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(SCENE)))
         self.meant_head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2 * len(SCENE)))
         _initialise(self.smolvlm)
@@ -89,35 +97,77 @@ class Trainee(nn.Module):
         grown = nn.functional.interpolate(self.places[None], size=(side, side), mode="bicubic", align_corners=False)
         return grown[0].flatten(1).T
 
-    def forward(self, pixels: Tensor, packed: Packed) -> Said:
-        """Pictures float (n, 3, size, size) in -1..1 and the questions that all of them are asked."""
-        inner = self.smolvlm.model
-        tower, text = inner.vision_model, inner.text_model
+    def see(self, pixels: Tensor) -> Tensor:
+        """Patch features (n, patches, width) of pictures float (n, 3, size, size) in -1..1."""
+        tower = self.smolvlm.model.vision_model
         grid = pixels.shape[-1] // PATCH_SIZE
         places = grid_places(TABLE_PX // PATCH_SIZE, grid, grid)[0]
         hidden = tower.embeddings.patch_embedding(pixels).flatten(2).transpose(1, 2) + self.table()[places]
+        hidden = _stream(hidden)
         for layer in tower.encoder.layers:
             hidden = layer(hidden, None)
-        seen = tower.post_layernorm(hidden)
+        seen: Tensor = tower.post_layernorm(hidden)
+        return seen
+
+    def short(self, packed: Packed) -> Tensor:
+        """The one-token questions (questions, width): means of their words at the size that embeddings have, blurred while training."""
+        table: Tensor = self.smolvlm.model.text_model.embed_tokens.weight
+        size = table.detach().pow(2).mean().sqrt()
+        mean = nn.functional.embedding_bag(packed.bags, table, packed.starts, mode="mean")
+        mean = mean * (size / mean.pow(2).mean(1, keepdim=True).sqrt().clamp(min=1e-6))
+        if not self.training:
+            return mean
+        return mean + torch.randn_like(mean) * torch.rand(len(mean), 1) * BLUR * size
+
+    def forward(self, pixels: Tensor, packed: Packed, *, hold: bool = False) -> Said:
+        """Pictures float (n, 3, size, size) in -1..1 and the questions that all of them are asked; ``hold``: the tower learns nothing."""
+        inner = self.smolvlm.model
+        text = inner.text_model
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not hold):
+            seen = self.see(pixels)
         image = inner.connector(seen)
-        words = text.embed_tokens(packed.tokens).expand(len(pixels), -1, -1)
+        words = text.embed_tokens(packed.tokens)
+        if len(packed.starts):
+            words = torch.cat([words, self.short(packed)])
+        words = words.expand(len(pixels), -1, -1)
         first, last = packed.image
-        hidden = torch.cat([words[:, :first], image.to(words.dtype), words[:, last:]], dim=1)
+        hidden = _stream(torch.cat([words[:, :first], image.to(words.dtype), words[:, last:]], dim=1))
         angles = text.rotary_emb(hidden, packed.positions[None])
         for number, layer in enumerate(text.layers):
             if number == HALFWAY:
+                spots = self.spot_head(hidden[:, first:last])
                 scene = self.scene_head(hidden[:, packed.prefix - 1])
                 meant = self.meant_head(hidden[0, packed.ends])
+                looks = _looks(layer, hidden, packed, angles)
             hidden = layer(
                 hidden, attention_mask=packed.mask, position_embeddings=angles, position_ids=packed.positions[None]
             )
         ends = text.norm(hidden[:, packed.ends])
-        return Said(ends @ text.embed_tokens.weight.T, self.patch_head(seen), scene, meant)
+        return Said(ends @ text.embed_tokens.weight.T, self.patch_head(seen), spots, looks, scene, meant)
 
     def finish(self) -> None:
         """Write the enlarged table into the model."""
         with torch.no_grad():
             self.smolvlm.model.vision_model.embeddings.position_embedding.weight.copy_(self.table())
+
+
+def _looks(layer: Any, hidden: Tensor, packed: Packed, angles: tuple[Tensor, Tensor]) -> Tensor:  # noqa: ANN401 - transformers ships no types
+    """Where the questions' last tokens look in a layer, the mean of its heads: (n, questions, 1 + image tokens), see `Said`."""
+    inner, size = layer.self_attn, layer.self_attn.head_dim
+    normal = layer.input_layernorm(hidden)
+    query = inner.q_proj(normal[:, packed.ends]).unflatten(-1, (-1, size)).transpose(1, 2).float()
+    key = inner.k_proj(normal).unflatten(-1, (-1, size)).transpose(1, 2).float()
+    cos, sin = (angle[:, None].float() for angle in angles)
+    query = query * cos[:, :, packed.ends] + rotate_half(query) * sin[:, :, packed.ends]
+    key = key * cos + rotate_half(key) * sin
+    shares = (query @ key.mT * inner.scaling + packed.mask[0, 0, packed.ends]).softmax(-1).mean(1)
+    first, last = packed.image
+    return torch.cat([shares[..., :1], shares[..., first:last]], dim=-1)
+
+
+def _stream(hidden: Tensor) -> Tensor:
+    """What layers add to, in bfloat16 where their products are: half the memory to go through, which is what takes most of the time here."""
+    return hidden.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else hidden
 
 
 def _initialise(model: Any) -> None:  # noqa: ANN401 - transformers ships no types
@@ -137,6 +187,14 @@ def _initialise(model: Any) -> None:  # noqa: ANN401 - transformers ships no typ
                 nn.init.normal_(matrix.weight, std=0.8 / matrix.weight.shape[1] ** 0.5)
             for matrix in (layer.mlp.down_proj, layer.self_attn.o_proj):
                 nn.init.normal_(matrix.weight, std=0.2 / matrix.weight.shape[1] ** 0.5)
+
+
+def take_decoder(trainee: Trainee, smolvlm: Path) -> None:
+    """Start connector, decoder and vocabulary at those of an exported checkpoint of the same shape; its tower is left where it is."""
+    weights = load_file(smolvlm / "model.safetensors")
+    own = trainee.smolvlm.model.state_dict()
+    halves = {name: weights[f"model.{name}"].float() for name in own if not name.startswith("vision_model.")}
+    trainee.smolvlm.model.load_state_dict(own | halves)
 
 
 def take_tower(trainee: Trainee, siglip: Path) -> None:

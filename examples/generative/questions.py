@@ -154,6 +154,8 @@ def any_question(random: Random) -> Text:
     return pair_question(part, fault, random)
 
 
+_SHORT_OTHERS = 4
+
 DENIABLE = tuple(concept for concept in words.CONCEPTS if words.absent_phrases(concept))
 
 
@@ -166,17 +168,31 @@ def for_pictures(pictures: Sequence[frozenset[str]], count: int, random: Random)
         random: the draw.
     """
     shown = {concept for facts in pictures for concept in words.CONCEPTS if concept in facts and concept != "normal"}
-    wanted = random.sample(sorted(shown), min(len(shown), count * 6 // 10))
-    asked = [concept_question(concept, random) for concept in wanted]
-    asked += [concept_question(random.choice(words.LINE), random) for _ in range(2)]
-    asked += [concept_question("normal", random), fault_question(random)]
-    asked.append(absence_question(random.choice([c for c in DENIABLE if c in shown] or DENIABLE), random))
-    asked.append(_pair_of(pictures, random))
+    asked = []
+    for pool, share in ((shown & set(words.LINE), 4), (shown - set(words.LINE), 2)):
+        wanted = random.sample(sorted(pool), min(len(pool), count * share // 10))
+        asked += [concept_question(concept, random) for concept in wanted]
+    others = [concept_question(random.choice(words.LINE), random) for _ in range(2)]
+    others += [concept_question("normal", random), fault_question(random)]
+    others.append(absence_question(random.choice([c for c in DENIABLE if c in shown] or DENIABLE), random))
+    others.append(_pair_of(pictures, random))
+    asked += random.sample(others, len(others))
     while len(asked) < count:
         asked.append(
             thing_question(random) if random.random() < 0.6 else concept_question(random.choice(words.CONCEPTS), random)
         )
     return asked[:count]
+
+
+def short_for(pictures: Sequence[frozenset[str]], random: Random) -> dict[str, list[str]]:
+    """Concept -> usual questions whose words together ask it in one token: every line fault and whether all is normal, and some of what else shows."""
+    others = {c for facts in pictures for c in words.CONCEPTS if c in facts and c not in words.LINE and c != "normal"}
+    asked = (*words.LINE, "normal", *random.sample(sorted(others), min(len(others), _SHORT_OTHERS)))
+    named = {concept: words.nouns(concept) for concept in asked}
+    return {
+        concept: [QUESTION.format(words=noun) for noun in random.sample(nouns, random.randint(1, min(4, len(nouns))))]
+        for concept, nouns in named.items()
+    }
 
 
 def _pair_of(pictures: Sequence[frozenset[str]], random: Random) -> Text:
