@@ -35,6 +35,7 @@ from edge.session import Brake
 from edge.settings import Site
 from edge.slot import Slots
 from edge.source import Source
+from edge.sparkplug.session import Session
 from edge.sparkplug.setup import sparkplug_catalogue, sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
 from edge.topics import STATE
@@ -70,10 +71,9 @@ class Daemon:
         self._plan = make_plan(site, bundle)
         self._clock = clock or Clock()
         self._started_ns = self._clock.monotonic_ns()
-        self._started_ts = timestamp(self._clock.wall_ns())
         self._twin_ns: int | None = None
         self._session = ulid(self._clock.wall_ns(), secrets.randbits(80))
-        self._doppelganger = Doppelganger(self._session, self._started_ts)
+        self._doppelganger = Doppelganger(self._session, timestamp(self._clock.wall_ns()))
         self._version = package_version()
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -97,17 +97,8 @@ class Daemon:
             monotonic_ns=self._clock.monotonic_ns,
             wall_ns=self._clock.wall_ns,
         )
-        self._sparkplug = sparkplug_session(
-            site,
-            self._plan.channels,
-            model=self._plan.model,
-            version=self._version,
-            run_id=self._session,
-            put_command=self._put_command,
-            clock=self._clock,
-        )
-        speakers = [self._ingest, self._outlet] + ([] if self._sparkplug is None else [self._sparkplug])
-        self._refusals = Refusals(site.prefix(), [speaker.denied for speaker in speakers])
+        self._sparkplug = self._edge_node()
+        self._refusals = Refusals(site.prefix(), [speaker.denied for speaker in self._speakers()])
         self._publisher = Publisher(
             prefix=site.prefix(),
             session=self._session,
@@ -216,8 +207,7 @@ class Daemon:
     def alive(self) -> bool:
         """Whether every thread turns; a broker that is down does not matter."""
         now_ns = self._clock.monotonic_ns()
-        networks = [self._ingest, self._outlet] + ([] if self._sparkplug is None else [self._sparkplug])
-        return now_ns - self._turned_ns < STUCK_NS and all(network.alive(now_ns) for network in networks)
+        return now_ns - self._turned_ns < STUCK_NS and all(speaker.alive(now_ns) for speaker in self._speakers())
 
     def summary(self) -> str:
         """One line for the log: what is watched, and what the proof said here."""
@@ -257,6 +247,21 @@ class Daemon:
             will=state_message(prefix, offline_state(self._session, self._version, ("connection lost",))),
         )
         return ingest, outlet
+
+    def _edge_node(self) -> Session | None:
+        return sparkplug_session(
+            self._plan.site,
+            self._plan.channels,
+            model=self._plan.model,
+            version=self._version,
+            run_id=self._session,
+            put_command=self._put_command,
+            clock=self._clock,
+        )
+
+    def _speakers(self) -> list[Connection | Session]:
+        """Everything that has a connection of its own."""
+        return [self._ingest, self._outlet, *([] if self._sparkplug is None else [self._sparkplug])]
 
     def _arrived(self, incoming: Incoming) -> None:
         with self._wire:

@@ -262,7 +262,11 @@ class Worker:
         """Raise what the broker refuses, and now and then ask it again by saying everything anew."""
         refused = self._refused()
         self._annunciator.sample(alarm_id(NODE, Concern.REFUSED), denied(refused), now_ns, now_wall_ns)
+        if refused is None:
+            return
         if not refused:
+            if self._ask_again_ns is not None:
+                self._journal.ask_again()  # for what was refused just before the first was taken
             self._ask_again_ns = None
         elif self._ask_again_ns is None:
             self._ask_again_ns = now_ns + ASK_AGAIN_NS

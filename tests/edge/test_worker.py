@@ -372,6 +372,31 @@ def test_a_site_can_ask_for_a_synchronised_clock(tmp_path: Path) -> None:
     assert not plain.take("alarm/node-clock")
 
 
+def test_what_a_broker_refuses_is_asked_for_again_and_once_more_when_it_is_taken(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each minute, with everything said anew; and at the end for what was refused just before the first was taken. Not known changes nothing."""
+    asked: list[int] = []
+    refused: list[tuple[str, ...] | None] = [("event",)]
+    monkeypatch.setattr(bench.journal, "ask_again", lambda: asked.append(bench.time.now_ns))
+    monkeypatch.setattr(bench.worker, "_refused", lambda: refused[-1])
+    bench.idle(200)
+    assert bench.last("alarm/node-refused")["state"] == "UNACK_ALM"
+    assert asked == []
+    metas = len(bench.take("meta"))
+    bench.idle(61_000)
+    assert len(asked) == 1
+    assert len(bench.take("meta")) > metas
+    refused.append(None)
+    bench.idle(2_000)
+    assert bench.last("alarm/node-refused")["active"]
+    assert len(asked) == 1
+    refused.append(())
+    bench.idle(2_000)
+    assert not bench.last("alarm/node-refused")["active"]
+    assert len(asked) == 2
+
+
 def test_verdicts_that_are_always_late_raise_an_alarm(bench: Bench) -> None:
     """Frames come, verdicts come, but none in budget."""
     bench.time.step_ns = 15 * MS
