@@ -75,9 +75,7 @@ def assemble(
     _check_memory(job, verified)
     limits = calibrate.site_limits(job.recipe, album, verified.unseen, verified.noise)
     faults = _faults(job, limits)
-    lacking = mismatches(job.board, machine_facts())
-    if verified.execution.provider != job.board.providers[0]:
-        lacking.append(f"the board prefers {job.board.providers[0]}, this ran on {verified.execution.provider}")
+    lacking = _lacking(job, verified)
     golden = _golden(album, verified.scores)
     proof = _proof(verified, golden, on_target=not lacking)
     target = _target(job)
@@ -107,10 +105,7 @@ def assemble(
         **report.plots(findings),
         **{name: album.encoded[index] for name, index in golden.items()},
     }
-    if weights_beside(verified.graph).exists():
-        files[f"{GRAPH_FILE}.data"] = weights_beside(verified.graph)
-    if spoken is not None:
-        files |= spoken.files
+    files |= _more_files(verified, spoken)
     manifest = _manifest(job, number, now) | {
         "speech": None if spoken is None else spoken.section,
         "target": target,
@@ -124,6 +119,21 @@ def assemble(
 def weights_beside(graph: Path) -> Path:
     """Where a streamed graph keeps its weights."""
     return graph.with_name(graph.name + ".data")
+
+
+def _lacking(job: Job, verified: Verified) -> list[str]:
+    """Why this measurement says little of the board; empty where it ran on it."""
+    lacking = mismatches(job.board, machine_facts())
+    if verified.execution.provider != job.board.providers[0]:
+        lacking.append(f"the board prefers {job.board.providers[0]}, this ran on {verified.execution.provider}")
+    return lacking
+
+
+def _more_files(verified: Verified, spoken: Spoken | None) -> dict[str, bytes | Path]:
+    """What only some bundles hold: weights beside the graph, and the graphs by which it speaks."""
+    weights = weights_beside(verified.graph)
+    files: dict[str, bytes | Path] = {f"{GRAPH_FILE}.data": weights} if weights.exists() else {}
+    return files if spoken is None else files | dict(spoken.files)
 
 
 def _check_memory(job: Job, verified: Verified) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edge.errors import ExportError
 from exporters.device import Device
@@ -160,42 +160,19 @@ def make_plan(
     """
     schemes = schemes or recipe.quantization.schemes or board.schemes
     threads = [n for n in recipe.quantization.threads or board.threads if n <= board.cores]
-    options = tuple(
-        Option(
-            scheme,
-            count,
-            size_bytes(geometry, scheme),
-            size_bytes(geometry, scheme) + RUNTIME_MIB * MIB + spec.width * spec.height * PIXEL_BYTES,
-            latency_ms(geometry, board, scheme, count),
-        )
-        for scheme in schemes
-        for count in threads
-    )
+    options = _options(geometry, board, spec, schemes, threads)
     _check_fits(options, board)
-    total = min(sum(images.values()), recipe.images.limit)
-    parameters = geometry.matmul_parameters + geometry.other_parameters
-    frame_bytes = spec.width * spec.height * 3
-    # The float32 reference takes float frames, four bytes a value, of every picture at once.
-    pictures_mib = total * frame_bytes * 5 / MIB
-    idle_mib = TOOLCHAIN_MIB + checkpoint.parameters * 4 / MIB + pictures_mib
-    export_mib = idle_mib + parameters * 4 * (WEIGHT_COPIES - 1) / MIB
-    per_frame = latency_ms(geometry, board, "float32", 1) / 1e3
-    seconds = (
-        TOOLCHAIN_SECONDS + total * per_frame * (2 + SCORED_PASSES * len(schemes)) + recipe.tolerance.timing_seconds
+    effort = _effort(
+        recipe,
+        board,
+        checkpoint=checkpoint,
+        spec=spec,
+        geometry=geometry,
+        images=images,
+        schemes=len(schemes),
+        streamed=streamed,
+        compared=check if check_obstacle is None else None,
     )
-    if streamed is not None:
-        idle_mib = streamed.idle_bytes / MIB + pictures_mib
-        export_mib = streamed.peak_bytes / MIB + pictures_mib
-        seconds += streamed.cpu_seconds * len(schemes)
-    compared_mib = 0.0
-    if check is not None and check_obstacle is None:
-        compared_mib = check.runtime_bytes / MIB
-        seconds += check.cpu_seconds
-    if recipe.head.kind == "fitted":
-        seconds += total * per_frame
-        head, fitted = recipe.head, total * recipe.fitted_share * recipe.head.folds
-        seconds += fitted * head.epochs * 4e-3
-        seconds += fitted * head.grain * head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
     return Plan(
         steps=_steps(
             recipe,
@@ -210,11 +187,75 @@ def make_plan(
         ),
         options=options,
         resolutions=_resolutions(board, schemes, threads, sizes, spec.width),
-        export_memory_mib=export_mib,
-        peak_memory_mib=max(export_mib, idle_mib + max(_timed_mib(options, machine_mib), compared_mib)),
-        seconds=seconds,
+        export_memory_mib=effort.export_mib,
+        peak_memory_mib=effort.peak_mib(_timed_mib(options, machine_mib)),
+        seconds=effort.seconds,
         warnings=_warnings(recipe, board, options, images, check_obstacle),
     )
+
+
+def _options(
+    geometry: Geometry, board: Device, spec: PixelSpec, schemes: Sequence[str], threads: Sequence[int]
+) -> tuple[Option, ...]:
+    """Every scheme on every number of threads."""
+    return tuple(
+        Option(
+            scheme,
+            count,
+            size_bytes(geometry, scheme),
+            size_bytes(geometry, scheme) + RUNTIME_MIB * MIB + spec.width * spec.height * PIXEL_BYTES,
+            latency_ms(geometry, board, scheme, count),
+        )
+        for scheme in schemes
+        for count in threads
+    )
+
+
+class _Effort(NamedTuple):
+    """Of the build: memory while nothing is written or timed, while the graphs are written, and for the comparison in float32; and its time."""
+
+    idle_mib: float
+    export_mib: float
+    compared_mib: float
+    seconds: float
+
+    def peak_mib(self, timed_mib: float) -> float:
+        """Graphs are written, timed and compared one after the other: what takes most."""
+        return max(self.export_mib, self.idle_mib + max(timed_mib, self.compared_mib))
+
+
+def _effort(
+    recipe: Recipe,
+    board: Device,
+    *,
+    checkpoint: Checkpoint,
+    spec: PixelSpec,
+    geometry: Geometry,
+    images: Mapping[str, int],
+    schemes: int,
+    streamed: Need | None,
+    compared: Need | None,
+) -> _Effort:
+    total = min(sum(images.values()), recipe.images.limit)
+    # The float32 reference takes float frames, four bytes a value, of every picture at once.
+    pictures_mib = total * spec.width * spec.height * 3 * 5 / MIB
+    per_frame = latency_ms(geometry, board, "float32", 1) / 1e3
+    seconds = TOOLCHAIN_SECONDS + total * per_frame * (2 + SCORED_PASSES * schemes) + recipe.tolerance.timing_seconds
+    if streamed is None:
+        parameters = geometry.matmul_parameters + geometry.other_parameters
+        idle_mib = TOOLCHAIN_MIB + checkpoint.parameters * 4 / MIB + pictures_mib
+        export_mib = idle_mib + parameters * 4 * (WEIGHT_COPIES - 1) / MIB
+    else:
+        idle_mib = streamed.idle_bytes / MIB + pictures_mib
+        export_mib = streamed.peak_bytes / MIB + pictures_mib
+        seconds += streamed.cpu_seconds * schemes
+    if compared is not None:
+        seconds += compared.cpu_seconds
+    if recipe.head.kind == "fitted":
+        head, fitted = recipe.head, total * recipe.fitted_share * recipe.head.folds
+        seconds += total * per_frame + fitted * head.epochs * 4e-3
+        seconds += fitted * head.grain * head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
+    return _Effort(idle_mib, export_mib, 0.0 if compared is None else compared.runtime_bytes / MIB, seconds)
 
 
 def together(sizes_bytes: Sequence[float], machine_mib: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,15 @@ from edge.errors import ConfigError
 from edge.settings import Site, load_site
 from tests.edge.builders import colour_bundle
 from tests.plant import roomy_bundle
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """`check` and `bench` measure at the daemon's priority on the thread that calls them; the tests after these are ordinary again."""
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    os.sched_setscheduler(0, policy, param)
+
 
 SPARKPLUG = {"enabled": True, "group_id": "G"}
 
