@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from edge.topics import IN, OUT, PICTURES
+from edge.topics import IN, INPUTS, OUT, PICTURES
 from tests.integrations.conftest import ROOT, needs_npm
 
 CHECK = Path(__file__).with_name("check_asyncapi.mjs")
@@ -25,7 +25,7 @@ def test_the_document_that_ships_is_valid() -> None:
     found = parsed(ROOT / "docs" / "asyncapi.json")
     assert [item for item in found["diagnostics"] if item["severity"] < ADVICE] == []
     assert (found["valid"], found["version"]) == (True, "3.0.0")
-    assert found["operations"] == found["messages"] == len(OUT) + len(IN) + len(PICTURES)
+    assert found["operations"] == found["messages"] == len(OUT) + len(IN) + len(PICTURES) + len(INPUTS)
 
 
 def test_a_document_that_is_not_valid_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,18 @@ class Fuxa:
             raise
 
     def ask(self, path: str, body: str | None = None) -> Any:
-        """GET, or POST of a JSON document; returns the answer's JSON."""
+        """GET, or POST of a JSON document; returns the answer's JSON. FUXA bounds how often it may be asked: then a moment later."""
         request = urllib.request.Request(self.url + path, None if body is None else body.encode())  # noqa: S310 - our own loopback address
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - likewise
-            text = answer.read()
-        return json.loads(text) if text else None
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - likewise
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
+                time.sleep(1.0)
 
     def alarm(self, name: str) -> Any:
         """An alarm of FUXA's list, or None."""
