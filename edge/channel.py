@@ -97,6 +97,8 @@ class Channel:
 
         So one reading counts once, however many frames pass meanwhile that show nothing. Where weights are joined, all that came counts.
         """
+        if not self._rules:
+            return seen  # nothing else could bear it out, and cameras bring many faults at once
         came = [rule.evidence(now_ns).verdict for rule in self._rules if rule.spec.sensor in heard]
         if seen and self._vision is not None:
             came.append(self._vision_evidence(now_ns).verdict)

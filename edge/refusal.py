@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 NS_PER_S = 1_000_000_000
-FORGET_NS = (
-    300 * NS_PER_S
-)  # a topic on which nothing was said again for so long is not held against the broker any more
+FORGET_NS = 300 * NS_PER_S  # a topic without a word for so long is not held against the broker any more
 SETTLED_NS = 5 * NS_PER_S  # so long after we connected, all that is said then has been answered
 MAX_TOPICS = 1_000
 #: A CONNACK with one of these means us; others mean the broker's own state, e.g. that it is busy.

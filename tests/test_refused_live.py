@@ -77,6 +77,7 @@ def test_refused_alarms_and_events_are_a_failure_until_they_are_taken(
     strict: Callable[..., Mosquitto],
     run: Callable[..., daemon_module.Daemon],
     tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Alarm and event topics are forbidden: NE 107 F with the topics as reasons; the rules are mended, and everything that was missed is told."""
     broker = strict(*SAID)
@@ -85,6 +86,7 @@ def test_refused_alarms_and_events_are_a_failure_until_they_are_taken(
     state = ear.until("state", lambda state: state["ne107"] == "F" and "refused: event" in state["reasons"])
     assert "refused: alarm/+" in state["reasons"]
     assert "The broker refuses what this device says or asks to hear" in state["reasons"]
+    wait_for(lambda: "the broker refuses alarm/+, event" in caplog.text, what="the log says it too")
     sender.knock(ear, RED)
     assert ear.on("alarm/") == ear.on("event") == []
     (tmp_path / "acl").write_text(rules(*SAID, "alarm/+", "event"), encoding="utf-8")
