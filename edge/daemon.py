@@ -39,7 +39,7 @@ from edge.sparkplug.session import Session
 from edge.sparkplug.setup import sparkplug_catalogue, sparkplug_session
 from edge.systemd import notify, watchdog_interval_s
 from edge.topics import STATE
-from edge.twin import Doppelganger
+from edge.twin import TwinDetector
 from edge.watch import House, Memory, Proven, make_plan, make_worker, prove_plan, publish_policy, recall_views, remember
 from edge.worker import Inbox, Worker
 
@@ -73,7 +73,7 @@ class Daemon:
         self._started_ns = self._clock.monotonic_ns()
         self._twin_ns: int | None = None
         self._session = ulid(self._clock.wall_ns(), secrets.randbits(80))
-        self._doppelganger = Doppelganger(self._session, timestamp(self._clock.wall_ns()))
+        self._twin_detector = TwinDetector(self._session, timestamp(self._clock.wall_ns()))
         self._version = package_version()
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -287,7 +287,7 @@ class Daemon:
     def _heard_state(self, incoming: Incoming) -> None:
         """Our own words come back; others under our name may be a twin's."""
         said = State.model_validate_json(incoming.payload)
-        if self._doppelganger.betrayed_by(said, retained=incoming.retained):
+        if self._twin_detector.shown_by(said, retained=incoming.retained):
             self._twin_ns = self._clock.monotonic_ns()
             for connection in (self._ingest, self._outlet):
                 connection.give_way()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from edge.messages import State
 
 
-class Doppelganger:
+class TwinDetector:
     """Listens to what is said on our own state topic.
 
     Args:
@@ -23,7 +23,7 @@ class Doppelganger:
         self._spoken = False  # our own word was heard back, so the broker keeps it from now on
         self._past: dict[str, str] = {}  # newest stamp of each other session that was heard before
 
-    def betrayed_by(self, said: State, *, retained: bool) -> bool:
+    def shown_by(self, said: State, *, retained: bool) -> bool:
         """Whether this word can only come from somebody who lives beside us.
 
         What the broker replays (`retained`) must also be of our time: one that lost its newest writes in a power cut shows older lives again.

@@ -31,11 +31,12 @@ from edge.realtime import trim_memory
 from edge.report import Reporter
 from edge.rules import Rule
 from edge.sections import CameraSettings, PublishSettings
+from edge.self_monitoring import KEPT_VIEW
 from edge.session import Brake
 from edge.settings import Site
 from edge.snapshot import Snapshots
 from edge.standing import alarm_id, site_alarms
-from edge.worker import KEPT_VIEW, Inbox, Worker
+from edge.worker import Inbox, Worker
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

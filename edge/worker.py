@@ -10,7 +10,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from edge.annunciator import Annunciator
 from edge.channel import Channel
@@ -19,26 +18,22 @@ from edge.command import CommandDesk, Refused, Request, Verb, refuse, usable_res
 from edge.envelope import Incoming
 from edge.errors import RejectedInput
 from edge.explain.explainer import Explainer
-from edge.frame import Evidence, Frame, Quality, Reading, Verdict
+from edge.frame import Evidence, Frame, Reading
 from edge.health import Health
 from edge.journal import Journal
-from edge.lens import LEARNED, Baseline, Lens, Trouble, to_dict
+from edge.lens import Lens
 from edge.messages import Command, Reply
 from edge.path import FramePath
 from edge.publish import Publisher
 from edge.report import Reporter
 from edge.rules import Rule
+from edge.self_monitoring import SelfMonitor
 from edge.settings import Site
 from edge.snapshot import Snapshots
-from edge.standing import NODE, Concern, adrift, alarm_id, denied, doubled, lateness, silence, unsafe
 
 TICK_NS = 50_000_000
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
 MAX_COMMANDS = 256
-KEPT_VIEW = "view/"  # name under which a camera's baseline survives a restart
-KEEP_VIEW_NS = 600_000_000_000  # it is renewed each minute; a disk need not be
-NS_PER_MS = 1_000_000
-ASK_AGAIN_NS = 60_000_000_000  # what the broker refused is said again so often: its access rules may have been mended
 
 _log = logging.getLogger(__name__)
 
@@ -129,18 +124,24 @@ class Worker:
         self._health = health
         self._reporter = reporter
         self._inbox = inbox
-        self._lenses = lenses or {}
-        self._tensor = tensor
-        self._views: dict[str, tuple[Baseline, int]] = {}  # what was last kept of each camera, and when
         self._explainer = explainer
         self._snapshots = snapshots or Snapshots(site, lambda _outgoing: None)
         self._desk = desk or CommandDesk(site.commands.refused)
         self._reload = reload
-        self._taken_over = taken_over
-        self._refused = refused
-        self._ask_again_ns: int | None = None
-        self._started_ns = clock.monotonic_ns()
-        self._next_tick_ns = self._started_ns
+        self._monitor = SelfMonitor(
+            site=site,
+            clock=clock,
+            channels=self._channels,
+            annunciator=annunciator,
+            publisher=publisher,
+            journal=journal,
+            health=health,
+            lenses=lenses or {},
+            tensor=tensor,
+            taken_over=taken_over,
+            refused=refused,
+        )
+        self._next_tick_ns = clock.monotonic_ns()
         self._sampled: dict[str, Evidence] = {}
         self._by_frame: set[str] = set()  # channels that a frame gave a sample since the last tick
 
@@ -185,11 +186,11 @@ class Worker:
         for channel in self._channels:
             self._look(channel, heard, now_ns, now_wall_ns)
         self._by_frame.clear()
-        self._watch_sources(now_ns, now_wall_ns)
+        say_anew = self._monitor.watch(now_ns, now_wall_ns)
         self._annunciator.tick(now_ns, now_wall_ns)
         while self._inbox.commands:
             self._command(self._inbox.commands.popleft(), now_ns, now_wall_ns)
-        if self._inbox.reconnected or self._journal.fell_behind():
+        if say_anew or self._inbox.reconnected or self._journal.fell_behind():
             self._inbox.reconnected = False
             self._say_everything(now_ns, now_wall_ns)
         self._journal.relieve(now_ns)
@@ -223,73 +224,6 @@ class Worker:
         self._sampled[channel.spec.id] = evidence
         if channel.spec.id in self._annunciator:
             self._annunciator.sample(channel.spec.id, evidence, now_ns, now_wall_ns, frame, fresh=fresh)
-
-    def _watch_sources(self, now_ns: int, now_wall_ns: int) -> None:
-        uptime_ns = now_ns - self._started_ns
-        for camera in self._site.cameras:
-            stale_ns = round(camera.stale_after_ms * NS_PER_MS)
-            ages = self._health.ages_ns(camera.id, now_ns)
-            conditions = {
-                Concern.SILENT: silence(ages.judged, uptime_ns, stale_ns),
-                Concern.LATE: lateness(ages.arrived, ages.in_budget, uptime_ns, stale_ns),
-            }
-            for concern, evidence in conditions.items():
-                self._annunciator.sample(alarm_id(camera.id, concern), evidence, now_ns, now_wall_ns)
-        for camera_id, lens in self._lenses.items():
-            for trouble in Trouble:
-                evidence = lens.evidence(trouble, now_ns)
-                self._annunciator.sample(alarm_id(camera_id, trouble), evidence, now_ns, now_wall_ns)
-            self._keep_view(camera_id, lens.learned, now_ns, now_wall_ns)
-        for sensor in self._site.sensors:
-            age_ns = self._health.sensor_age_ns(sensor.id, now_ns)
-            evidence = silence(age_ns, uptime_ns, round(sensor.stale_after_ms * NS_PER_MS))
-            self._annunciator.sample(alarm_id(sensor.id, Concern.SILENT), evidence, now_ns, now_wall_ns)
-        if self._site.node.state_dir is not None:
-            stats = self._journal.stats()
-            evidence = unsafe(stats.storage, stats.set_aside)
-            self._annunciator.sample(alarm_id(NODE, Concern.STORAGE), evidence, now_ns, now_wall_ns)
-        taken_over_ns = self._taken_over()
-        evidence = doubled(None if taken_over_ns is None else now_ns - taken_over_ns)
-        self._annunciator.sample(alarm_id(NODE, Concern.TWIN), evidence, now_ns, now_wall_ns)
-        self._watch_refusals(now_ns, now_wall_ns)
-        if self._site.node.require_synchronised_clock:
-            evidence = adrift(self._clock.synchronised())
-            self._annunciator.sample(alarm_id(NODE, Concern.CLOCK), evidence, now_ns, now_wall_ns)
-            for channel in self._channels:
-                channel.trust = Quality.UNCERTAIN if evidence.verdict is Verdict.FAULT else Quality.GOOD
-
-    def _watch_refusals(self, now_ns: int, now_wall_ns: int) -> None:
-        """Raise what the broker refuses, and now and then ask it again by saying everything anew."""
-        refused = self._refused()
-        self._annunciator.sample(alarm_id(NODE, Concern.REFUSED), denied(refused), now_ns, now_wall_ns)
-        if refused is None:
-            return
-        if not refused:
-            if self._ask_again_ns is not None:
-                self._journal.ask_again()  # for what was refused just before the first was taken
-            self._ask_again_ns = None
-        elif self._ask_again_ns is None:
-            self._ask_again_ns = now_ns + ASK_AGAIN_NS
-        elif now_ns >= self._ask_again_ns:
-            self._ask_again_ns = now_ns + ASK_AGAIN_NS
-            self._journal.ask_again()
-            self._inbox.reconnected = True
-
-    def _keep_view(self, camera_id: str, usual: Baseline | None, now_ns: int, now_wall_ns: int) -> None:
-        """Keep what a camera's good pictures look like over a restart, which may come while its lens is covered."""
-        kept, at_ns = self._views.get(camera_id, (None, 0))
-        if usual is not None and usual is not kept and (kept is None or now_ns - at_ns >= KEEP_VIEW_NS):
-            self._views[camera_id] = usual, now_ns
-            build = partial(to_dict, usual, self._tensor, now_wall_ns)
-            self._publisher.record(now_ns, (), (), {KEPT_VIEW + camera_id: build})
-
-    def _learn_anew(self, name: str, now_ns: int) -> None:
-        """An operator put a camera's alarm about its view back into service: what it sees now is what it shall see."""
-        for camera_id, lens in self._lenses.items():
-            if name in {alarm_id(camera_id, trouble) for trouble in LEARNED}:
-                lens.forget()
-                self._views.pop(camera_id, None)
-                self._publisher.record(now_ns, (), (), {KEPT_VIEW + camera_id: None})
 
     def _command(self, incoming: Incoming, now_ns: int, now_wall_ns: int) -> None:
         verb = incoming.topic.rpartition("/")[2]
@@ -368,7 +302,7 @@ class Worker:
             case _:
                 reply = self._annunciator.command(request, now_ns, now_wall_ns)
                 if reply.ok and request.verb is Verb.IN_SERVICE:
-                    self._learn_anew(request.command.alarm_id or "", now_ns)
+                    self._monitor.learn_anew(request.command.alarm_id or "", now_ns)
                 return reply
         return Reply(request_id=request.command.request_id, ok=True, code="ok")
 

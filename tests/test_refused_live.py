@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 
 from benchmarks.rig import Ear, Sender, site_document
 from edge import daemon as daemon_module
-from edge import worker as worker_module
+from edge import self_monitoring
 from edge.bundle import open_bundle
 from edge.settings import Site
 from tests.brokers import Mosquitto, wait_for
@@ -55,7 +55,7 @@ def strict(make_mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Callable
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., daemon_module.Daemon]]:
     """Starts the daemon in this process, asking again each second what was refused."""
-    monkeypatch.setattr(worker_module, "ASK_AGAIN_NS", 1_000_000_000)
+    monkeypatch.setattr(self_monitoring, "ASK_AGAIN_NS", 1_000_000_000)
     made: list[daemon_module.Daemon] = []
 
     def start(port: int, **tables: Any) -> daemon_module.Daemon:

@@ -379,7 +379,7 @@ def test_what_a_broker_refuses_is_asked_for_again_and_once_more_when_it_is_taken
     asked: list[int] = []
     refused: list[tuple[str, ...] | None] = [("event",)]
     monkeypatch.setattr(bench.journal, "ask_again", lambda: asked.append(bench.time.now_ns))
-    monkeypatch.setattr(bench.worker, "_refused", lambda: refused[-1])
+    monkeypatch.setattr(bench.worker._monitor, "_refused", lambda: refused[-1])
     bench.idle(200)
     assert bench.last("alarm/node-refused")["state"] == "UNACK_ALM"
     assert asked == []
