@@ -1,6 +1,6 @@
-"""The alarm's tables as Markdown and Mermaid, for docs/alarm.md; drawn from the tables that run, so the document cannot lie.
+"""Draws the alarm's tables as Markdown and Mermaid for docs/alarm.md, from the tables that run.
 
-``python -m edge.alarm.diagram docs/alarm.md`` writes the part between the markers anew.
+``python -m edge.alarm.diagram docs/alarm.md`` rewrites the part between the markers.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def generated() -> str:
 
 
 def refreshed(document: str) -> str:
-    """The document with its generated part written anew.
+    """The document with its generated part rewritten.
 
     Raises:
         ValueError: a marker is missing.

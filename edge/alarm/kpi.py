@@ -1,6 +1,6 @@
-"""How well the alarm system itself does: rates, floods, chattering, standing and the most frequent alarms (ISA-18.2, EEMUA 191).
+"""Figures of the alarm system itself: rates, floods, chattering, long-active and most frequent alarms (ISA-18.2, EEMUA 191).
 
-Pure, fed with transitions; only what an operator was told counts. Counts live in buckets of 10 s, so memory is bounded by the number of alarms.
+Pure, fed with transitions; only annunciated ones count. Counts live in buckets of 10 s, so memory is bounded by the number of alarms.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from edge.alarm.state import Snapshot, Transition
 from edge.alarm.table import priority
+from edge.units import NS_PER_S
 
-BUCKET_NS = 10 * 1_000_000_000
+BUCKET_NS = 10 * NS_PER_S
 TEN_MINUTES = 60  # buckets
 DAY = 8640  # buckets
 FLOOD_STARTS_ABOVE = 10  # annunciations in 10 minutes
 FLOOD_ENDS_BELOW = 5
-STANDING_NS = 24 * 3600 * 1_000_000_000
+STANDING_NS = 24 * 3600 * NS_PER_S
 TOP = 10
 
 
@@ -47,10 +48,21 @@ class AlarmKpis:
 class AlarmKpi:
     """Rolling counts since ``start_ns`` (monotonic)."""
 
-    __slots__ = ("_buckets", "_day", "_flood_ns", "_flood_since_ns", "_peak", "_recent", "_recent_count", "_start_ns")
+    __slots__ = (
+        "_buckets",
+        "_day",
+        "_flood_ns",
+        "_flood_since_ns",
+        "_latest_ns",
+        "_peak",
+        "_recent",
+        "_recent_count",
+        "_start_ns",
+    )
 
     def __init__(self, start_ns: int) -> None:
         self._start_ns = start_ns
+        self._latest_ns = start_ns
         self._buckets: deque[tuple[int, Counter[tuple[str, str]]]] = deque()
         self._day: Counter[tuple[str, str]] = Counter()
         self._recent: deque[tuple[int, int]] = deque()
@@ -60,11 +72,12 @@ class AlarmKpi:
         self._flood_ns = 0
 
     def observe(self, transition: Transition) -> None:
-        """Take one transition; those that told the operator nothing do not count."""
-        self._roll(transition.now_ns)
+        """Take one transition; those that were not annunciated do not count."""
+        now_ns = self._advance(transition.now_ns)
+        self._roll(now_ns)
         if not transition.annunciate:
             return
-        bucket = transition.now_ns // BUCKET_NS
+        bucket = now_ns // BUCKET_NS
         key = (transition.alarm_id, priority(transition.severity))
         if not self._buckets or self._buckets[-1][0] != bucket:
             self._buckets.append((bucket, Counter()))
@@ -75,10 +88,11 @@ class AlarmKpi:
         self._recent_count += 1
         self._peak = max(self._peak, self._recent_count)
         if self._flood_since_ns is None and self._recent_count > FLOOD_STARTS_ABOVE:
-            self._flood_since_ns = transition.now_ns
+            self._flood_since_ns = now_ns
 
     def report(self, now_ns: int, wall_ns: int, snapshots: Iterable[Snapshot]) -> AlarmKpis:
-        """The figures now; ``snapshots`` of all alarms say what chatters, stands and is hidden."""
+        """The figures now; ``snapshots`` of all alarms show what chatters, is active and is hidden."""
+        now_ns = self._advance(now_ns)
         self._roll(now_ns)
         shown = list(snapshots)
         by_alarm: Counter[str] = Counter()
@@ -103,12 +117,17 @@ class AlarmKpi:
             top=top,
             top_share=sum(count for _, count in top) / total if total else 0.0,
             chattering=tuple(sorted(item.id for item in shown if item.chattering)),
-            standing=tuple(sorted(item.id for item in shown if _stands(item, wall_ns))),
-            hidden=tuple(sorted(item.id for item in shown if item.hidden)),
+            standing=tuple(sorted(item.id for item in shown if _is_standing(item, wall_ns))),
+            hidden=tuple(sorted(item.id for item in shown if item.hidden and item.cause is None)),
         )
 
+    def _advance(self, now_ns: int) -> int:
+        """The newest time seen: threads read the clock before they take the lock, so a transition may carry a later time than a report."""
+        self._latest_ns = max(self._latest_ns, now_ns)
+        return self._latest_ns
+
     def _roll(self, now_ns: int) -> None:
-        """Let buckets leave that are too old, one after the other, so that the end of a flood is dated by the bucket that ended it."""
+        """Drop buckets that are too old, one after the other, so that the end of a flood is dated by the bucket that ended it."""
         newest = now_ns // BUCKET_NS
         while self._recent and self._recent[0][0] <= newest - TEN_MINUTES:
             bucket, count = self._recent.popleft()
@@ -122,6 +141,6 @@ class AlarmKpi:
             self._day += Counter()  # drops what came down to zero
 
 
-def _stands(item: Snapshot, wall_ns: int) -> bool:
+def _is_standing(item: Snapshot, wall_ns: int) -> bool:
     since_ns = item.active_wall_ns
     return item.active and not item.hidden and since_ns is not None and wall_ns - since_ns > STANDING_NS

@@ -1,4 +1,4 @@
-"""6. An alarm: verdicts and commands move one condition through the tables of ISA-18.2, and nothing moves it without data.
+"""One alarm's state machine: verdicts and commands move one condition through the tables of ISA-18.2; missing data never do.
 
 Pure: time is an argument, ids come from outside, and what happened is returned as transitions. A delay counts only known time between two
 samples that agree, so a tick can never raise or clear an alarm. `docs/alarm.md` has the tables and the reasons.
@@ -25,7 +25,6 @@ from edge.alarm.state import (
     SetSeverity,
     Snapshot,
     Transition,
-    Verb,
 )
 from edge.alarm.table import (
     ACTIVE,
@@ -41,6 +40,8 @@ from edge.alarm.table import (
     Trigger,
 )
 from edge.frame import Quality, Verdict, worst
+from edge.units import NS_PER_S
+from edge.wire.verbs import Verb
 
 __all__ = [
     "Alarm",
@@ -55,12 +56,9 @@ __all__ = [
     "Shelving",
     "Snapshot",
     "Transition",
-    "Verb",
-    "ulid",
 ]
 
 SYSTEM_USER = "system"
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class _At(NamedTuple):
@@ -79,13 +77,14 @@ class _Refusal(Exception):  # noqa: N818 - not an error: the answer no
 class Alarm:
     """One alarm. ``new_id`` makes an occurrence id from the wall time in ns; every call must give another one."""
 
-    __slots__ = ("_new_id", "_out", "spec", "state")
+    __slots__ = ("_new_id", "_out", "_shown", "spec", "state")
 
     def __init__(self, spec: AlarmSpec, new_id: Callable[[int], str], state: AlarmState | None = None) -> None:
         self.spec = spec
         self.state = state or AlarmState()
         self._new_id = new_id
         self._out: list[Transition] = []
+        self._shown: tuple[AlarmState, Snapshot] | None = None  # the newest snapshot, and what it is of
 
     def step(self, event: Sample | SetSeverity, now_ns: int, wall_ns: int) -> tuple[Transition, ...]:
         """Take one sample or a new severity; returns what happened, oldest first."""
@@ -113,8 +112,39 @@ class Alarm:
         return Outcome(Code.OK, "", self.state.name, self._collect())
 
     def snapshot(self) -> Snapshot:
-        """What the alarm shows now."""
-        return alarm_state.snapshot(self.spec, self.state)
+        """What the alarm shows now; the same record until its state is another one."""
+        if self._shown is None or self._shown[0] is not self.state:
+            self._shown = self.state, alarm_state.snapshot(self.spec, self.state)
+        return self._shown[1]
+
+    @property
+    def has_timer(self) -> bool:
+        """Whether time alone can change something."""
+        state = self.state
+        return state.chattering or state.re_alarm_ns is not None or state.availability.shelved_until_ns is not None
+
+    def is_settled(self, sample: Sample) -> bool:
+        """Whether this sample, whenever and however often it came, would change nothing but when the newest sample came.
+
+        So it may be left out until another one comes: while no delay is under way, it does not matter when the newest one came, and neither commands
+        nor timers begin one.
+        """
+        state, filtered = self.state, self.state.filter
+        if state.better_since_ns is not None:
+            return False
+        if _is_missing(sample):
+            return state.quality is worst(sample.quality, Quality.UNCERTAIN) and filtered.known_ns is None
+        fault = sample.verdict is Verdict.FAULT
+        window = filtered.window[-self.spec.m :]
+        steady = window == (fault,) * self.spec.m if sample.fresh else window[-1:] == (fault,)
+        return (
+            state.quality is sample.quality
+            and state.value == sample.value
+            and filtered.known_ns is not None
+            and filtered.pending_ns is None
+            and steady
+            and (sum(window) >= self.spec.n) is (state.condition in ACTIVE)
+        )
 
     def to_dict(self, now_ns: int, wall_ns: int) -> dict[str, Any]:
         """The state as plain data, see `edge.alarm.store.to_dict`."""
@@ -124,13 +154,13 @@ class Alarm:
     def from_dict(
         cls, spec: AlarmSpec, new_id: Callable[[int], str], data: Mapping[str, Any], now_ns: int, wall_ns: int
     ) -> Self:
-        """An alarm that goes on where `to_dict` stopped, see `edge.alarm.store.from_dict` (and its errors)."""
+        """An alarm restored from `to_dict`, see `edge.alarm.store.from_dict` (and its errors)."""
         return cls(spec, new_id, alarm_store.from_dict(spec, data, now_ns, wall_ns))
 
     # -- data ----------------------------------------------------------------------------------------------------------------
 
     def _sample(self, sample: Sample, at: _At) -> None:
-        if sample.verdict is Verdict.UNKNOWN or sample.quality.rank >= Quality.STALE.rank:
+        if _is_missing(sample):
             self._set_quality(worst(sample.quality, Quality.UNCERTAIN), at)
             if self.state.filter.known_ns is not None:
                 self.state = replace(self.state, filter=replace(self.state.filter, known_ns=None))
@@ -176,7 +206,7 @@ class Alarm:
             self._fire(Trigger.ESCALATE, at)
 
     def _count_raise(self, at: _At) -> None:
-        """The chatter guard: so many raises in so short a time say that the alarm, not the plant, needs attention."""
+        """The chatter guard: so many raises in so short a time mean that the alarm, not the plant, needs attention."""
         spec, before = self.spec, self.state
         raises_ns = (*before.raises_ns, at.now_ns)[-spec.chatter_count :]
         chattering = len(raises_ns) == spec.chatter_count and at.now_ns - raises_ns[0] <= spec.chatter_window_ns
@@ -202,7 +232,7 @@ class Alarm:
 
     def _ack(self, command: AlarmCommand, at: _At) -> None:
         if not command.occurrence_id:
-            raise _Refusal(Code.BAD_REQUEST, "say which occurrence: acknowledging needs its occurrence_id")
+            raise _Refusal(Code.BAD_REQUEST, "name the occurrence: acknowledging needs its occurrence_id")
         self._is_current(command.occurrence_id)
         self._fire(Trigger.ACK, at, command.user, command.comment)
 
@@ -224,13 +254,13 @@ class Alarm:
     def _shelve(self, command: AlarmCommand, at: _At) -> None:
         longest_ns, duration_ns = self.spec.max_shelve_ns, command.duration_ns
         if not command.comment.strip():
-            raise _Refusal(Code.BAD_REQUEST, "say why: shelving needs a reason in comment")
+            raise _Refusal(Code.BAD_REQUEST, "give a reason: shelving needs one in comment")
         if longest_ns == 0:
             raise _Refusal(Code.NOT_ALLOWED, "this alarm may not be shelved")
         if duration_ns is None and not command.one_shot:
-            raise _Refusal(Code.BAD_REQUEST, "say for how long, or one_shot")
+            raise _Refusal(Code.BAD_REQUEST, "give duration_s, or one_shot")
         if duration_ns is not None and not 0 < duration_ns <= longest_ns:
-            raise _Refusal(Code.BAD_REQUEST, f"shelve for more than 0 and at most {longest_ns / 1e9:g} s")
+            raise _Refusal(Code.BAD_REQUEST, f"shelve for more than 0 and at most {longest_ns / NS_PER_S:g} s")
         event = Shelve.SHELVE_ONE_SHOT if command.one_shot else Shelve.SHELVE
         self._shelf(event, at, duration_ns or longest_ns, command.user, command.comment)
 
@@ -241,11 +271,12 @@ class Alarm:
         switch = Switch[command.verb.name]
         step, hiding = SUPPRESSION[self.state.availability.suppressed][switch], self.state.availability
         if step.to is not hiding.suppressed:
-            self._hide(switch.value, replace(hiding, suppressed=step.to), at, command.user, command.comment)
+            changed = replace(hiding, suppressed=step.to, cause=command.cause)
+            self._hide(switch.value, changed, at, command.user, command.comment)
 
     def _service(self, command: AlarmCommand, at: _At) -> None:
         if command.verb is Verb.OUT_OF_SERVICE and not command.comment.strip():
-            raise _Refusal(Code.BAD_REQUEST, "say why: taking an alarm out of service needs a reason in comment")
+            raise _Refusal(Code.BAD_REQUEST, "give a reason: taking an alarm out of service needs one in comment")
         switch = Switch[command.verb.name]
         step, hiding = OUT_OF_SERVICE[self.state.availability.out_of_service][switch], self.state.availability
         if step.refused:
@@ -290,7 +321,7 @@ class Alarm:
         self._hide(event.value, changed, at, user, reason)
 
     def _hide(self, trigger: str, availability: Availability, at: _At, user: str | None, reason: str | None) -> None:
-        """Change what hides the alarm; if nothing does any more, it is evaluated anew."""
+        """Change what hides the alarm; if nothing does any more, it is evaluated again."""
         before = self.state
         self.state = replace(before, availability=replace(availability, user=user, reason=reason))
         self._record(trigger, before, at, user, reason)
@@ -346,20 +377,19 @@ _COMMANDS: dict[Verb, Callable[[Alarm, AlarmCommand, _At], None]] = {
 
 def _named(command: AlarmCommand) -> AlarmCommand:
     if not command.user.strip():
-        raise _Refusal(Code.BAD_REQUEST, "say who asks: the user is empty")
+        raise _Refusal(Code.BAD_REQUEST, "name the user: the user is empty")
     return command
 
 
-def ulid(wall_ns: int, entropy: int) -> str:
-    """An occurrence id: 26 characters that sort by time, from the wall time and 80 random bits (``secrets.randbits(80)``)."""
-    number = ((wall_ns // 1_000_000) & ((1 << 48) - 1)) << 80 | (entropy & ((1 << 80) - 1))
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+def _is_missing(sample: Sample) -> bool:
+    """Whether it knows nothing of the condition."""
+    return sample.verdict is Verdict.UNKNOWN or sample.quality.rank >= Quality.STALE.rank
 
 
 def _advance(old: Filter, spec: AlarmSpec, at: _At, sample: Sample, *, active: bool) -> Filter:
     """One known sample later: the window slides if the sample is news, and known time counts towards a change that the samples ask for."""
     fault = sample.verdict is Verdict.FAULT
-    news = sample.fresh or old.window[-1:] != (fault,)  # another verdict is news, whatever bears it out
+    news = sample.fresh or old.window[-1:] != (fault,)  # another verdict is news, whatever confirms it
     window = (*old.window, fault)[-spec.m :] if news else old.window[-spec.m :]
     if (sum(window) >= spec.n) is active:
         return Filter(window, None, None, at.now_ns)

@@ -1,4 +1,4 @@
-"""What an alarm is told, what it remembers, and what it shows: frozen nouns.
+"""The alarm's inputs, memory and published state, as frozen records.
 
 Times ending in ``_ns`` are monotonic, ``_wall_ns`` since the Unix epoch.
 """
@@ -11,8 +11,8 @@ from enum import StrEnum
 from edge.alarm.table import ACKED, ACTIVE, LATCHED, Condition, Shelving, Trigger, priority, state_name
 from edge.errors import ConfigError
 from edge.frame import Quality, Verdict
-
-_SECOND_NS = 1_000_000_000
+from edge.units import NS_PER_S
+from edge.wire.verbs import Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class AlarmSpec:
     id: str
     severity: int = 500
     on_delay_ns: int = 0
-    off_delay_ns: int = _SECOND_NS
+    off_delay_ns: int = NS_PER_S
     n: int = 1
     m: int = 1
     latching: bool = False
     auto_ack: bool = False
     re_alarm_ns: int = 0
-    max_shelve_ns: int = 8 * 3600 * _SECOND_NS
+    max_shelve_ns: int = 8 * 3600 * NS_PER_S
     chatter_count: int = 3
-    chatter_window_ns: int = 60 * _SECOND_NS
+    chatter_window_ns: int = 60 * NS_PER_S
     chatter_shelve_ns: int = 0
-    quality_hold_ns: int = _SECOND_NS
+    quality_hold_ns: int = NS_PER_S
     clear: Trigger = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class AlarmSpec:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The way to the next raise or clear.
+    """Progress towards the next raise or clear.
 
     ``window`` holds the last known samples, newest last. ``pending_ns``: for how long, of known time, the samples have asked for the change;
     None when they do not. ``known_ns``: when the newest sample came, None after missing data, which stops the clock and resets nothing.
@@ -84,7 +84,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One stay of the condition: its id, its times, and who acknowledged it."""
+    """One occurrence of the condition: its id, its times, and who acknowledged it."""
 
     id: str
     detected_wall_ns: int
@@ -97,7 +97,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Why nobody sees the alarm, if so; three reasons that stand beside each other."""
+    """Why the alarm is hidden from the operator, if it is; three reasons, independent of each other."""
 
     shelving: Shelving = Shelving.UNSHELVED
     shelved_until_ns: int | None = None
@@ -106,6 +106,7 @@ class Availability:
     out_of_service: bool = False
     user: str | None = None  # of the newest change
     reason: str | None = None
+    cause: str | None = None  # why the daemon itself suppressed it; None: it did not
 
     @property
     def hidden(self) -> bool:
@@ -140,7 +141,7 @@ class AlarmState:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of the condition now; unknown, stale or bad freezes it. Only a fresh one, that new data bear out, counts for n of m."""
+    """What is known of the condition now; unknown, stale or bad freezes it. Only a fresh one, confirmed by new data, counts for n of m."""
 
     verdict: Verdict
     quality: Quality = Quality.GOOD
@@ -155,19 +156,6 @@ class SetSeverity:
     severity: int | None
 
 
-class Verb(StrEnum):
-    """What an operator, or logic, may ask of an alarm."""
-
-    ACK = "ack"
-    RESET = "reset"
-    SHELVE = "shelve"
-    UNSHELVE = "unshelve"
-    SUPPRESS = "suppress"
-    UNSUPPRESS = "unsuppress"
-    OUT_OF_SERVICE = "out_of_service"
-    IN_SERVICE = "in_service"
-
-
 @dataclass(frozen=True, slots=True)
 class AlarmCommand:
     """One request. ``comment`` is the reason; shelving takes a duration or ``one_shot``; acknowledging names the occurrence it means."""
@@ -178,6 +166,7 @@ class AlarmCommand:
     occurrence_id: str | None = None
     duration_ns: int | None = None
     one_shot: bool = False
+    cause: str | None = None  # suppression by the daemon itself: why
 
 
 class Code(StrEnum):
@@ -191,7 +180,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One thing that happened to an alarm, for the journal; ``annunciate``: the operator is to be told."""
+    """One thing that happened to an alarm, for the journal; ``annunciate``: it is to be shown to the operator."""
 
     alarm_id: str
     trigger: str
@@ -215,7 +204,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to a command: a code, what to tell the user, the state afterwards, and what happened."""
+    """The answer to a command: a code, a text for the user, the state afterwards, and what happened."""
 
     code: Code
     detail: str
@@ -250,6 +239,7 @@ class Snapshot:
     ack_user: str | None
     ack_comment: str | None
     chattering: bool
+    cause: str | None
 
     @property
     def hidden(self) -> bool:
@@ -285,4 +275,5 @@ def snapshot(spec: AlarmSpec, state: AlarmState) -> Snapshot:
         ack_user=seen.ack_user if seen else None,
         ack_comment=seen.ack_comment if seen else None,
         chattering=state.chattering,
+        cause=hiding.cause,
     )

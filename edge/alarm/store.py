@@ -1,4 +1,4 @@
-"""An alarm's state on disk: plain data for JSON, and back after a restart.
+"""Converts an alarm's state to plain data for JSON and restores it after a restart.
 
 A monotonic time means nothing after a restart, so what is written is what was left of each timer, and the wall time of writing.
 """
@@ -42,6 +42,7 @@ def to_dict(state: AlarmState, now_ns: int, wall_ns: int) -> dict[str, Any]:
             "out_of_service": hiding.out_of_service,
             "user": hiding.user,
             "reason": hiding.reason,
+            "cause": hiding.cause,
         },
         "re_alarm_left_ns": _left(state.re_alarm_ns, now_ns),
         "raise_ages_ns": [now_ns - raised_ns for raised_ns in state.raises_ns],
@@ -50,7 +51,7 @@ def to_dict(state: AlarmState, now_ns: int, wall_ns: int) -> dict[str, Any]:
 
 
 def from_dict(spec: AlarmSpec, data: Mapping[str, Any], now_ns: int, wall_ns: int) -> AlarmState:
-    """The state that `to_dict` wrote, after a restart: the gap counts as missing data, and timers ran on through it by the wall clock.
+    """The state that `to_dict` wrote, after a restart: the gap counts as missing data, and timers continue through it by the wall clock.
 
     A wall clock that was set back does not make a timer longer than it was.
 
@@ -123,6 +124,7 @@ def _availability(data: Mapping[str, Any], base_ns: int) -> Availability:
         out_of_service=_boolean(data["out_of_service"]),
         user=_text(data["user"]),
         reason=_text(data["reason"]),
+        cause=_text(data.get("cause")),  # states of versions before it have none
     )
 
 

@@ -1,4 +1,4 @@
-"""The alarm's tables: every state, every trigger, and where it leads (ISA-18.2 / IEC 62682).
+"""The alarm's transition tables: every state, every trigger, and the next state (ISA-18.2 / IEC 62682).
 
 Two rules: everything that may happen to an alarm is a cell here, and every table is total. A cell either leads somewhere, leaves things as
 they are, or refuses; what is refused changes nothing. docs/alarm.md is drawn from these tables.
@@ -14,7 +14,7 @@ StateT = TypeVar("StateT")
 
 
 class Condition(StrEnum):
-    """The state of the alarm itself, whether anybody sees it or not."""
+    """The state of the alarm itself, whether it is hidden or not."""
 
     NORM = "NORM"
     UNACK_ALM = "UNACK_ALM"
@@ -61,7 +61,7 @@ MEANING = {
 
 
 class Effect(StrEnum):
-    """What a transition does beside changing the state."""
+    """What a transition does besides changing the state."""
 
     NEW_OCCURRENCE = "new occurrence id"
     ANNUNCIATE = "annunciate"
@@ -138,9 +138,8 @@ TRANSITIONS: dict[Condition, dict[Trigger, Step[Condition]]] = {
         Trigger.RESET: _refuse(Condition.RTN_UNACK),
         Trigger.RE_ALARM: _go(Condition.RTN_UNACK),
         Trigger.ESCALATE: _go(Condition.RTN_UNACK),
-        Trigger.SHOW: _go(
-            Condition.NORM
-        ),  # ISA-18.2: what returns from hiding is evaluated anew, normal or unacknowledged
+        # ISA-18.2: what returns from hiding is evaluated again, normal or unacknowledged
+        Trigger.SHOW: _go(Condition.NORM),
         Trigger.SHOW_BLIND: _go(Condition.RTN_UNACK),  # and without data there is nothing to evaluate
         Trigger.MISSING: _go(Condition.RTN_UNACK),
     },
@@ -174,7 +173,7 @@ TRANSITIONS: dict[Condition, dict[Trigger, Step[Condition]]] = {
 
 
 class Shelving(StrEnum):
-    """Whether an operator put the alarm aside; names of OPC UA."""
+    """Whether an operator shelved the alarm; names of OPC UA."""
 
     UNSHELVED = "Unshelved"
     TIMED = "TimedShelved"
@@ -225,7 +224,7 @@ class Switch(StrEnum):
     IN_SERVICE = "IN_SERVICE"
 
 
-# A PLC repeats its levels, so suppressing again is no error; a person who repeats a command should hear that it was already so.
+# A PLC repeats its levels, so suppressing again is no error; a person who repeats a command is answered that it was already so.
 SUPPRESSION: dict[bool, dict[Switch, Step[bool]]] = {
     False: {Switch.SUPPRESS: Step(to=True), Switch.UNSUPPRESS: Step(to=False)},
     True: {Switch.SUPPRESS: Step(to=True), Switch.UNSUPPRESS: Step(to=False)},

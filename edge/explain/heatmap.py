@@ -1,4 +1,4 @@
-"""What moved the score, drawn over the picture itself; pure.
+"""Draws what moved the score over the picture itself; pure.
 
 What had nothing to do with it turns grey, so that colours mean something: the hotter, the redder. It stays a thin wash inside, because people want to
 see the fault and not the paint; a line goes round what is hotter than half, and a ring marks the spot that the sentence names.
@@ -102,7 +102,7 @@ COLD = int(np.flatnonzero(_GREY[0] > _GREY)[0])
 
 
 def _wash(picture: NDArray[np.uint8], levels: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> None:
-    """Some rows of the picture under their paint: all of it grey, then what is warm anew; in whole numbers of 16 bits, which are faster than floats."""
+    """Some rows of the picture under their paint: all of it grey, then what is warm painted over it; in whole numbers of 16 bits, which are faster than floats."""
     grey = (picture[..., 0] * RED_SHARE + picture[..., 1] * GREEN_SHARE + picture[..., 2] * BLUE_SHARE) >> 8
     drawn[:] = ((grey * _GREY[0]) >> 8).astype(np.uint8)[..., None]
     warm = np.flatnonzero((levels >= COLD).any(axis=0))
@@ -133,7 +133,7 @@ def _outline(drawn: NDArray[np.uint8], levels: NDArray[np.uint8]) -> None:
 
 
 def _shrunk(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without its rim of one pixel; what lies at the very edge of the picture has none there."""
+    """Without its rim of one pixel; what is at the very edge of the picture has none there."""
     shrunk = inside.copy()
     shrunk[1:] &= inside[:-1]
     shrunk[:-1] &= inside[1:]

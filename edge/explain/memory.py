@@ -1,4 +1,4 @@
-"""What was seen lately: each camera's newest frame and each fault's scores, from which come the facts of an occurrence as they stood when it was raised."""
+"""Keeps each camera's newest frame and each fault's recent scores, so that an occurrence is explained by its own facts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,32 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge.bundle import FaultSpec
 from edge.explain.sentence import Facts
 from edge.frame import Evidence, Frame, Verdict
+from edge.region import Region
+from edge.units import NS_PER_S
 
-NS_PER_S = 1_000_000_000
 EARLIER_NS = NS_PER_S
 MAX_HISTORY = 256  # scores of one fault that are remembered: a second of any camera
+
+
+class Limit(Protocol):
+    """The bundle's facts about a fault, as far as a sentence needs them."""
+
+    @property
+    def threshold(self) -> float:
+        """Score from which it counts."""
+        ...
+
+    @property
+    def false_alarms(self) -> float | None:
+        """Share of normal pictures above it, as measured at export; None: never measured."""
+        ...
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether it is whatever is unlike the normal pictures."""
+        ...
 
 
 class Fault(Protocol):
@@ -34,13 +53,18 @@ class Fault(Protocol):
         ...
 
     @property
+    def region(self) -> Region:
+        """The part of the picture that shows it."""
+        ...
+
+    @property
     def vision(self) -> int | None:
         """Its place among the graph's scores."""
         ...
 
     @property
-    def fault(self) -> FaultSpec | None:
-        """What the bundle says of it."""
+    def fault(self) -> Limit | None:
+        """The bundle's facts about it."""
         ...
 
 
@@ -58,7 +82,7 @@ class Memory:
         self._newest: dict[str, Frame] = {}
         self._scores: dict[str, deque[tuple[int, float]]] = {}
 
-    def look(self, frame: Frame, seen: Sequence[tuple[str, Evidence | None]]) -> None:
+    def observe(self, frame: Frame, seen: Sequence[tuple[str, Evidence | None]]) -> None:
         """A frame was judged: remember it, and each fault's own score on it."""
         self._newest[frame.camera] = frame
         for fault_id, evidence in seen:
@@ -78,8 +102,7 @@ class Memory:
             return Facts(title=fault.title, camera=fault.camera, rules=rules)
         seen_ns, score = kept[-1]
         earlier = next((old for at_ns, old in reversed(kept) if seen_ns - at_ns >= EARLIER_NS), None)
-        calibration = fault.fault.calibration
-        ranked = sorted(self._margins(fault.camera), key=lambda item: -item[1])
+        ranked = sorted(self._margins(fault), key=lambda item: -item[1])
         rank = 1 + [name for name, _ in ranked].index(fault.id)
         return Facts(
             title=fault.title,
@@ -91,13 +114,21 @@ class Memory:
             of=len(ranked),
             ahead=self.faults[ranked[rank - 2][0]].title if rank > 1 else None,
             rules=rules,
-            false_alarms=calibration.false_alarm_measured if calibration else None,
+            false_alarms=fault.fault.false_alarms,
+            explained_by=self._standing(ranked) if fault.fault.unnamed else None,
         )
 
-    def _margins(self, camera: str | None) -> list[tuple[str, float]]:
-        """How far each fault of a camera stands above its limit now."""
+    def _standing(self, ranked: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+        """Titles of the named faults that stand at their limits or above."""
+        found = [self.faults[name] for name, margin in ranked if margin >= 0]
+        return tuple(one.title for one in found if one.fault is not None and not one.fault.unnamed)
+
+    def _margins(self, beside: Fault) -> list[tuple[str, float]]:
+        """How far each fault that looks where this one looks is above its limit now."""
         return [
             (name, self._scores[name][-1][1] - fault.fault.threshold)
             for name, fault in self.faults.items()
-            if fault.camera == camera and fault.fault is not None and self._scores.get(name)
+            if (fault.camera, fault.region) == (beside.camera, beside.region)
+            and fault.fault is not None
+            and self._scores.get(name)
         ]

@@ -1,4 +1,4 @@
-"""When the next frame is to be expected, so that nothing is begun which would not be done by then; pure."""
+"""Predicts when the next frame will come, so that no step begins that would delay it; pure."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def _spare_ns(entry: _Camera, now_ns: int) -> int:
     if entry.last_ns is None or not entry.gaps_ns:
         return FOREVER_NS
     ordered = sorted(entry.gaps_ns)
-    gap_ns = ordered[
-        len(ordered) // 4
-    ]  # one pair that came close together does not stop everything, a faster camera soon does
+    # one pair that came close together does not stop everything, a faster camera soon does
+    gap_ns = ordered[len(ordered) // 4]
     since_ns = now_ns - entry.last_ns
     return FOREVER_NS if since_ns > 2 * gap_ns else max(0, gap_ns - since_ns)

@@ -1,4 +1,4 @@
-"""How the picture beside a sentence is made, in steps as short as all others: the frame small, the heat over it, and the whole as a JPEG that fits."""
+"""Makes the picture beside a sentence in short steps: scale the frame, draw the heat, encode a JPEG that fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge.explain import heatmap
 from edge.explain.where import Place, Window
 from edge.frame import Frame
-from edge.messages import HeatMap
+from edge.wire.messages import HeatMap
 
 QUALITIES = (85, 70, 50, 30)  # of a JPEG, one after another until it is small enough
 
@@ -37,7 +37,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """A picture that may go out, and what is said of it."""
+    """A picture that may be published, and its description."""
 
     jpeg: bytes
     about: HeatMap

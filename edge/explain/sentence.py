@@ -1,6 +1,6 @@
-"""What is known of one occurrence becomes one sentence: what, where, how sure; pure.
+"""Puts the facts of one occurrence into one sentence: what, where, how sure; pure.
 
-It is told to a person and is evidence for nothing: no verdict, quality or alarm ever reads it.
+It informs a person and is evidence for nothing: no verdict, quality or alarm ever reads it.
 """
 
 from __future__ import annotations
@@ -10,24 +10,25 @@ from dataclasses import dataclass
 
 from edge.frame import Verdict
 
-LONGEST = 600  # characters of what a model said
-TREND = 0.1  # a score that moved less in about a second stood still
+LONGEST = 600  # characters of a model's text
+TREND = 0.1  # a score that moved less in about a second did not change
 MADE = "machine-made"  # a display may show the text alone
 _RULES = {Verdict.FAULT: "agrees", Verdict.OK: "does not agree", Verdict.UNKNOWN: "has no data"}
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stood when the alarm was raised.
+    """The facts at the moment when the alarm was raised.
 
     Attributes:
         title: the fault, for people.
         camera: whose picture shows it; None: sensors only.
         score, limit: of the picture, 0..1.
         earlier: the score about a second before; None: no frame then.
-        rank, of: its place among the faults that the camera looks for, by how far each stands above its limit; 1 is the highest.
-        ahead: title of the fault that stands higher still.
+        rank, of: its place among the faults that the camera looks for, by how far each is above its limit; 1 is the highest.
+        ahead: title of the fault with the next higher score.
         rules: verdicts of the fault's sensor rules, by id.
+        explained_by: of what is only unlike the normal pictures, titles of the named faults that the same camera shows; None: it has a name.
         false_alarms: share that the bundle flagged of the good pictures that its export kept for testing.
     """
 
@@ -41,10 +42,11 @@ class Facts:
     ahead: str | None = None
     rules: tuple[tuple[str, Verdict], ...] = ()
     false_alarms: float | None = None
+    explained_by: tuple[str, ...] | None = None
 
 
 def confidence(score: float | None, limit: float | None) -> float | None:
-    """How far a score stands above its limit: 0 at the limit, 1 at the highest score there is."""
+    """How far a score is above its limit: 0 at the limit, 1 at the highest score there is."""
     if score is None or limit is None:
         return None
     return round(max(0.0, min(1.0, (score - limit) / max(1.0 - limit, 1e-6))), 3)
@@ -55,22 +57,22 @@ def template(facts: Facts, where: str | None) -> str:
     place = "" if facts.camera is None else f" on camera {facts.camera}"
     if where is not None:
         place += f", {where} of the picture"
-    said = [*_score(facts), *_rank(facts), *_trend(facts)]
-    said += [f"sensor rule {name} {_RULES[verdict]}" for name, verdict in facts.rules]
+    parts = [*_score(facts), *_named(facts), *_rank(facts), *_trend(facts)]
+    parts += [f"sensor rule {name} {_RULES[verdict]}" for name, verdict in facts.rules]
     if facts.false_alarms is not None and facts.score is not None:
         share = f"{100 * facts.false_alarms:.2g} % of" if facts.false_alarms > 0 else "none of"
-        said.append(f"{share} the good pictures kept for testing were flagged at export")
-    return f"{facts.title}{place}" + (f": {'; '.join(said)}" if said else "") + f" ({MADE})"
+        parts.append(f"{share} the good pictures kept for testing were flagged at export")
+    return f"{facts.title}{place}" + (f": {'; '.join(parts)}" if parts else "") + f" ({MADE})"
 
 
-def generated(said: str, facts: Facts, where: str | None) -> str:
-    """What a model said, marked as its words, and behind it how sure the flag is."""
-    return f'The model says "{said}" {template(facts, where)}'
+def generated(text: str, facts: Facts, where: str | None) -> str:
+    """A model's text, marked as such, followed by how sure the flag is."""
+    return f'The model says "{text}" {template(facts, where)}'
 
 
-def clean(said: str) -> str:
+def clean(text: str) -> str:
     """A model's words, fit to be shown: one line, no control characters, a bounded length, a full stop; empty when nothing is left."""
-    line = said.strip().splitlines()[0] if said.strip() else ""
+    line = text.strip().splitlines()[0] if text.strip() else ""
     visible = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in line)
     shown = " ".join(visible.split())[:LONGEST].rstrip()
     if not any(sign.isalnum() for sign in shown):
@@ -88,12 +90,20 @@ def _score(facts: Facts) -> list[str]:
     return [f"score {facts.score:.2f}, {how} its limit {facts.limit:.2f}"]
 
 
+def _named(facts: Facts) -> list[str]:
+    if facts.explained_by is None:
+        return []
+    if not facts.explained_by:
+        return ["no named fault explains it"]
+    return [f"explained by {' and '.join(facts.explained_by)} on the same picture"]
+
+
 def _rank(facts: Facts) -> list[str]:
     if facts.rank is None or facts.of < 2:
         return []
     if facts.rank == 1:
         return [f"highest of {facts.of} faults"]
-    return [f"number {facts.rank} of {facts.of} faults" + (f", {facts.ahead} stands higher" if facts.ahead else "")]
+    return [f"number {facts.rank} of {facts.of} faults" + (f", {facts.ahead} scores higher" if facts.ahead else "")]
 
 
 def _trend(facts: Facts) -> list[str]:

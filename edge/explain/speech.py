@@ -1,6 +1,6 @@
-"""A generative bundle puts a fault into words: a small greedy loop, one token a step, over a decode graph with a cache of fixed size.
+"""Puts a fault into words with a generative bundle: greedy decoding, one token a step, with a cache of fixed size.
 
-No tokenizer: the questions were tokenised at export, and a table says which bytes each token stands for. A step that is stopped changes nothing,
+No tokenizer: the questions were tokenised at export, and a table gives the bytes of each token. A step that is stopped changes nothing,
 so it is simply run again.
 """
 
@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from edge.bundle import Speech as SpeechSpec
-from edge.errors import FormatError
+from edge.errors import FormatError, RejectedInput
+from edge.manifest import Speech as SpeechSpec
+from edge.parsing.structure import Bounds, check_structure
 
 FRAME, TOKEN, PLACE = "frame", "token", "place"
 KEYS, VALUES = "keys", "values"
 KEY, VALUE, BEST, SURE = "key", "value", "best", "sure"
 _PIECES = TypeAdapter(tuple[str, ...])
+# a vocabulary: the largest of the families that we read has 262,144
+_PIECES_BOUNDS = Bounds(size_bytes=8_000_000, values=300_000)
 
 
 class Runs(Protocol):
@@ -35,22 +38,22 @@ class Runs(Protocol):
 
 @dataclass(slots=True)
 class Thought:
-    """One sentence under way: the cache [layers, heads, room, width], how much of it is filled, and what was said so far."""
+    """One sentence under way: the cache [layers, heads, room, width], how much of it is filled, and the tokens generated so far."""
 
     keys: NDArray[np.float32]
     values: NDArray[np.float32]
     filled: int
-    said: list[int] = field(default_factory=list)
+    generated: list[int] = field(default_factory=list)
     surprise: float = 0.0  # sum of -log probability
 
     @property
     def probability(self) -> float | None:
-        """Geometric mean of the probabilities of what was said: how sure the model was of its words, not of the fault."""
-        return round(math.exp(-self.surprise / len(self.said)), 3) if self.said else None
+        """Geometric mean of the probabilities of the generated tokens: how sure the model was of its words, not of the fault."""
+        return round(math.exp(-self.surprise / len(self.generated)), 3) if self.generated else None
 
 
 class Speech:
-    """The two graphs of a bundle that speaks.
+    """The two graphs of a bundle that generates text.
 
     Args:
         begin: frame -> keys and values of what all questions begin with, the picture in it.
@@ -70,7 +73,7 @@ class Speech:
         """The tokens that ask about a fault, by its place in the manifest."""
         return self._spec.questions[fault]
 
-    def look(self, tensor: NDArray[np.uint8]) -> Thought:
+    def read_picture(self, tensor: NDArray[np.uint8]) -> Thought:
         """Take in a picture uint8 [1, height, width, 3]."""
         keys, values = self._begin.run({FRAME: tensor}, (KEYS, VALUES))
         layers, heads, filled, width = keys.shape
@@ -96,16 +99,16 @@ class Speech:
         """Whether a token is one more word and not the end of the sentence, of the allowance or of the room."""
         word = token not in self._ends and 0 <= token < len(self._pieces)
         allowed = min(max_tokens, self._spec.tokens)
-        return word and len(thought.said) < allowed and thought.filled < self._spec.room
+        return word and len(thought.generated) < allowed and thought.filled < self._spec.room
 
-    def say(self, thought: Thought, token: int, probability: float) -> None:
-        """Take a token as said."""
-        thought.said.append(token)
+    def append(self, thought: Thought, token: int, probability: float) -> None:
+        """Take a token as generated."""
+        thought.generated.append(token)
         thought.surprise -= math.log(max(probability, 1e-9))
 
     def text(self, thought: Thought) -> str:
-        """What was said so far."""
-        return b"".join(self._pieces[token] for token in thought.said).decode("utf-8", errors="replace")
+        """The text generated so far."""
+        return b"".join(self._pieces[token] for token in thought.generated).decode("utf-8", errors="replace")
 
 
 def read_pieces(file: Path) -> tuple[bytes, ...]:
@@ -114,7 +117,11 @@ def read_pieces(file: Path) -> tuple[bytes, ...]:
     Raises:
         FormatError: it is something else.
     """
+    if file.stat().st_size > _PIECES_BOUNDS.size_bytes:
+        raise FormatError(f"{file.name} is larger than {_PIECES_BOUNDS.size_bytes} bytes")
+    raw = file.read_bytes()
     try:
-        return tuple(piece.encode("latin-1") for piece in _PIECES.validate_json(file.read_bytes()))
-    except ValueError as error:
+        check_structure(raw, _PIECES_BOUNDS)
+        return tuple(piece.encode("latin-1") for piece in _PIECES.validate_json(raw))
+    except (RejectedInput, ValueError) as error:
         raise FormatError(f"{file.name} is not a list of tokens: {error}") from error

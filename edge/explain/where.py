@@ -1,4 +1,4 @@
-"""Where a fault shows: the graph of the frames itself is asked about the picture with one place covered, again and again; pure.
+"""Finds where a fault shows by occlusion: the frame's graph runs on the picture with one place covered at a time; pure.
 
 What makes the score fall is where the fault is. It needs no second graph, so it works for every bundle, and it shows what moved this score and
 not what a proxy thinks; measured against maps of patch evidence in docs/decisions/006-explanations.md.
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 SHARE = 1.5  # width of a cover over the distance between two, so that neighbours overlap
 RIM = 0.2  # share of a cover over which it fades, or its edge would be seen as a fault of its own
 LEAST_FALL = 0.25  # of the score's log odds; a score that falls less anywhere is about the whole picture
+SECOND_SHARE = 0.5  # of the hottest place's heat: a place with less is its echo
+MAX_NAMED = 2  # places
 ROWS = ("upper", "", "lower")
 COLUMNS = ("left", "", "right")
 ALONE = {("upper", ""): "top", ("lower", ""): "bottom", ("", ""): "middle"}
@@ -72,13 +74,41 @@ def heat(whole: float, covered: NDArray[np.float64]) -> NDArray[np.float64] | No
 
 
 def middle(warmth: NDArray[np.float64], window: Window) -> Place:
-    """The middle of what is hotter than half, as a point of the picture that the graph saw through a window."""
-    weight = np.where(warmth > 0.5, warmth, 0.0)
-    middles = (np.arange(len(warmth)) + 0.5) / len(warmth)
-    share = weight / weight.sum()
+    """The middle of the hottest place, as a point of the picture that the graph saw through a window; the words name a second place that is as hot.
+
+    Places hotter than half count, each by itself: the middle between two of them is where nothing is.
+    """
+    lobes = sorted(_lobes(np.where(warmth > 0.5, warmth, 0.0)), key=lambda lobe: -float(lobe.sum()))
+    points = [_centre(lobe, window) for lobe in lobes if lobe.sum() >= SECOND_SHARE * lobes[0].sum()]
+    words = list(dict.fromkeys(in_words(*point) for point in points))
+    named = " and ".join(words[:2]) if len(words) <= MAX_NAMED else f"{words[0]} and {len(words) - 1} other places"
+    x, y = points[0]
+    return Place(named, round(x, 3), round(y, 3))
+
+
+def _lobes(weight: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """The connected places of a grid [rows, columns] with any weight, each alone on a grid of its own; cells that touch at a corner are connected."""
+    waiting = set(zip(*(axis.tolist() for axis in np.nonzero(weight)), strict=True))
+    found = []
+    while waiting:
+        border, lobe = [waiting.pop()], np.zeros_like(weight)
+        while border:
+            row, column = border.pop()
+            lobe[row, column] = weight[row, column]
+            near = {(row + down, column + across) for down in (-1, 0, 1) for across in (-1, 0, 1)} & waiting
+            waiting -= near
+            border.extend(near)
+        found.append(lobe)
+    return found
+
+
+def _centre(lobe: NDArray[np.float64], window: Window) -> tuple[float, float]:
+    """The centre of mass of a place, as shares of the picture's width and height."""
+    middles = (np.arange(len(lobe)) + 0.5) / len(lobe)
+    share = lobe / lobe.sum()
     x = window.left + window.width * float((share.sum(axis=0) * middles).sum())
     y = window.top + window.height * float((share.sum(axis=1) * middles).sum())
-    return Place(in_words(x, y), round(x, 3), round(y, 3))
+    return x, y
 
 
 def in_words(x: float, y: float) -> str:

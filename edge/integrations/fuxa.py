@@ -1,4 +1,4 @@
-"""FUXA: a project over our topics; its own alarm list shows our alarms, and what is acknowledged there is acknowledged at the device.
+"""FUXA: a project over our topics, whose own alarm list shows and acknowledges the device's alarms.
 
 FUXA's alarms watch numbers, so a script turns each alarm message into one, and another carries acknowledgements both ways.
 """
@@ -9,10 +9,10 @@ import json
 import re
 from typing import Any
 
+from edge.alarm.entry import AlarmEntry
 from edge.alarm.table import priority
-from edge.annunciator import AlarmEntry
-from edge.integrations.plan import Plan, script
-from edge.topics import ALARM, COMMAND, FLAG, STATE
+from edge.integrations.plan import SiteTags, script
+from edge.wire.topics import ALARM, COMMAND, FLAG, STATE
 
 Json = dict[str, Any]
 LEVELS = {"Critical": "highhigh", "High": "high", "Medium": "low", "Low": "info"}  # our priority: FUXA's name for it
@@ -22,7 +22,7 @@ VIEW_WIDTH, ALARMS_HEIGHT, ALARM_ROW_HEIGHT, ROW_HEIGHT = 1160, 260, 40, 26
 SHOWN = ("state", "quality", "occurrence_id")  # of each alarm, in the table below the list
 
 
-def fuxa_project(plan: Plan) -> Json:
+def fuxa_project(plan: SiteTags) -> Json:
     """The project, for "Open project" of FUXA 1.3."""
     view = _view(plan)
     return {
@@ -64,18 +64,18 @@ def fuxa_project(plan: Plan) -> Json:
     }
 
 
-# --- the device: one MQTT connection, and what it hears --------------------------------------------------------------------------------
+# --- the device: one MQTT connection, and its subscriptions --------------------------------------------------------------------------------
 
 
-def _device_id(plan: Plan) -> str:
+def _device_id(plan: SiteTags) -> str:
     return f"d_{plan.key('device')}"
 
 
-def _tag_id(plan: Plan, *names: str) -> str:
+def _tag_id(plan: SiteTags, *names: str) -> str:
     return f"t_{plan.key(*names)}"
 
 
-def _device(plan: Plan) -> Json:
+def _device(plan: SiteTags) -> Json:
     """Who we are at the broker (user, password, certificates) is entered in FUXA, which keeps secrets apart from projects."""
     broker = plan.site.broker
     scheme = "mqtt" if broker.tls is None else "mqtts"
@@ -98,12 +98,12 @@ def _device(plan: Plan) -> Json:
     }
 
 
-def _channels(plan: Plan) -> list[str]:
+def _channels(plan: SiteTags) -> list[str]:
     return [channel.id for channel in plan.channels]
 
 
-def _alarm_tags(plan: Plan, entry: AlarmEntry) -> list[Json]:
-    """Of each alarm: whether it stands, as a number, and what people read."""
+def _alarm_tags(plan: SiteTags, entry: AlarmEntry) -> list[Json]:
+    """Of each alarm: whether it is active, as a number, and what people read."""
     topic = ALARM.at(plan.prefix, entry.spec.id)
     standing = _tag(plan, f"{entry.spec.id} standing", topic, "raw") | {
         "scaleReadFunction": _script_id(plan, "standing")
@@ -111,12 +111,12 @@ def _alarm_tags(plan: Plan, entry: AlarmEntry) -> list[Json]:
     return [standing, *(_json_tag(plan, f"{entry.spec.id} {field}", topic, field) for field in SHOWN)]
 
 
-def _json_tag(plan: Plan, name: str, topic: str, field: str) -> Json:
+def _json_tag(plan: SiteTags, name: str, topic: str, field: str) -> Json:
     """One field of a JSON message."""
     return _tag(plan, name, topic, "json") | {"memaddress": field, "options": {"subs": [field]}}
 
 
-def _tag(plan: Plan, name: str, topic: str, kind: str) -> Json:
+def _tag(plan: SiteTags, name: str, topic: str, kind: str) -> Json:
     return {
         "id": _tag_id(plan, name),
         "name": name,
@@ -132,7 +132,7 @@ def _tag(plan: Plan, name: str, topic: str, kind: str) -> Json:
 # --- alarms and scripts ----------------------------------------------------------------------------------------------------------------
 
 
-def _alarm(plan: Plan, entry: AlarmEntry) -> Json:
+def _alarm(plan: SiteTags, entry: AlarmEntry) -> Json:
     """Our alarm at its own level; FUXA's other levels stay off."""
     wanted = LEVELS[priority(entry.spec.severity)]
     levels = {
@@ -158,11 +158,11 @@ def _alarm(plan: Plan, entry: AlarmEntry) -> Json:
     }
 
 
-def _script_id(plan: Plan, name: str) -> str:
+def _script_id(plan: SiteTags, name: str) -> str:
     return f"s_{plan.key('script', name)}"
 
 
-def _scripts(plan: Plan) -> list[Json]:
+def _scripts(plan: SiteTags) -> list[Json]:
     name = "plantflag_" + re.sub(r"\W", "_", plan.node)
     facts = {"NODE": plan.node, "KEPT": f"plantflag {plan.prefix}", "COMMAND_TAG": _tag_id(plan, "command")}
     head = "".join(f"const {key} = {json.dumps(value)};\n" for key, value in facts.items())
@@ -187,17 +187,17 @@ def _scripts(plan: Plan) -> list[Json]:
     ]
 
 
-# --- the view: FUXA's alarm list, and below it what the device says of each alarm ------------------------------------------------------
+# --- the view: FUXA's alarm list, and below it the fields of each alarm ------------------------------------------------------
 
 
-def _view(plan: Plan) -> Json:
+def _view(plan: SiteTags) -> Json:
     rows = [["Device online, and its NE 107 letter", ("node online", "node ne107")]]
     rows += [[entry.message, tuple(f"{entry.spec.id} {field}" for field in SHOWN)] for entry in plan.alarms]
     rows += [[f"Flag {name}", (f"{name} verdict",)] for name in _channels(plan)]
     height = ALARMS_HEIGHT + 80 + ROW_HEIGHT * (len(rows) + 1)
-    listed, told = _list_table(plan), _data_table(plan, rows)
+    listed, detailed = _list_table(plan), _data_table(plan, rows)
     shapes = _shape(listed["id"], 20, ALARMS_HEIGHT) + _shape(
-        told["id"], ALARMS_HEIGHT + 40, height - ALARMS_HEIGHT - 60
+        detailed["id"], ALARMS_HEIGHT + 40, height - ALARMS_HEIGHT - 60
     )
     return {
         "id": f"v_{plan.key('view')}",
@@ -210,7 +210,7 @@ def _view(plan: Plan) -> Json:
             "margin": 10,
             "align": "topCenter",
         },
-        "items": {table["id"]: table for table in (listed, told)},
+        "items": {table["id"]: table for table in (listed, detailed)},
         "variables": {},
         "svgcontent": f'<svg width="{VIEW_WIDTH + 40}" height="{height}" xmlns="http://www.w3.org/2000/svg"><g><title>Layer 1</title>{shapes}</g></svg>',
     }
@@ -225,7 +225,7 @@ def _shape(identity: str, top: int, height: int) -> str:
     )
 
 
-def _table(plan: Plan, name: str, kind: str, options: Json) -> Json:
+def _table(plan: SiteTags, name: str, kind: str, options: Json) -> Json:
     look = {
         "paginator": {"show": False},
         "filter": {"show": False},
@@ -252,7 +252,7 @@ def _table(plan: Plan, name: str, kind: str, options: Json) -> Json:
     }
 
 
-def _list_table(plan: Plan) -> Json:
+def _list_table(plan: SiteTags) -> Json:
     wanted = {
         "ontime": ("Since", 150),
         "type": ("Priority", 90),
@@ -265,7 +265,7 @@ def _list_table(plan: Plan) -> Json:
     return _table(plan, "alarm list", "alarms", {"alarmsColumns": columns, "row": row})
 
 
-def _data_table(plan: Plan, rows: list[Any]) -> Json:
+def _data_table(plan: SiteTags, rows: list[Any]) -> Json:
     names = {
         "c_what": ("What", 460),
         "c_state": ("State", 150),

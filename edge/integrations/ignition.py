@@ -1,4 +1,4 @@
-"""Ignition: a tag import with one UDT for our alarms, an instance for each alarm, over the Sparkplug metrics of MQTT Engine.
+"""Ignition: a tag import with one UDT and an instance for each alarm, over the Sparkplug metrics of MQTT Engine.
 
 Made of the very catalogue that publishes the metrics, so that a tag always has its metric.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from edge.alarm.entry import AlarmEntry
 from edge.alarm.table import priority
-from edge.annunciator import AlarmEntry
 from edge.errors import ConfigError
-from edge.integrations.plan import Plan
+from edge.integrations.plan import SiteTags
 from edge.sparkplug.codec import DataType
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import Tag
@@ -34,11 +34,11 @@ SHOWN = "!(" + " || ".join(f'{{[.]State}} = "{state}"' for state in HIDDEN) + ")
 Json = dict[str, Any]
 
 
-def ignition_tags(plan: Plan) -> Json:
+def ignition_tags(plan: SiteTags) -> Json:
     """The file for "Import tags" of Ignition 8.1 and later.
 
     Raises:
-        ConfigError: the site does not speak Sparkplug.
+        ConfigError: the site does not use Sparkplug.
     """
     wanted = plan.site.sparkplug
     if not wanted.enabled or wanted.group_id is None:
@@ -69,7 +69,7 @@ def _alarm_ids(tags: Iterable[Tag]) -> list[str]:
 
 
 def _alarm_type(tags: tuple[Tag, ...]) -> Json:
-    """The UDT: one member for each metric that an alarm has; the parameter says where they are."""
+    """The UDT: one member for each metric that an alarm has; the parameter gives their place."""
     first = _alarm_ids(tags)[0]
     members = [tag for tag in tags if tag.name.startswith(f"Alarms/{first}/")]
     return {
@@ -85,7 +85,7 @@ def _alarm_type(tags: tuple[Tag, ...]) -> Json:
     }
 
 
-def _alarm(entry: AlarmEntry, metrics: str, plan: Plan) -> Json:
+def _alarm(entry: AlarmEntry, metrics: str, plan: SiteTags) -> Json:
     """One instance: where its metrics are, and the Ignition alarm on its condition."""
     alarm = {
         "name": entry.spec.id,

@@ -1,4 +1,4 @@
-"""Node-RED: a flow over our topics that shows flags, state and alarms on a page of its own, and acknowledges by occurrence.
+"""Node-RED: a flow over our topics with a page of flags, state and alarms that acknowledges by occurrence.
 
 Core nodes only, so that nothing has to be installed beside Node-RED.
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.integrations.plan import Plan, script
-from edge.topics import ALARM, COMMAND, FLAG, REPLY, STATE, Topic
+from edge.integrations.plan import SiteTags, script
+from edge.wire.topics import ALARM, COMMAND, FLAG, REPLY, STATE, Topic
 
 Json = dict[str, Any]
 COLUMNS = {"in": 140, "do": 390, "out": 640}  # x of the nodes in the editor
 
 
-def node_red_flow(plan: Plan) -> list[Json]:
+def node_red_flow(plan: SiteTags) -> list[Json]:
     """The flow, for "Import" of Node-RED 4."""
     page = f"/{plan.node}"
-    heard = [
+    subscribed = [
         *_listen(plan, ALARM, "keep", row=1, show="alarms"),
         *_listen(plan, STATE, "state", row=2, show="state"),
         *_listen(plan, FLAG, "flag", row=3, show=None),
@@ -35,12 +35,12 @@ def node_red_flow(plan: Plan) -> list[Json]:
             ],
         },
         *_broker(plan),
-        *heard,
+        *subscribed,
         *_page(plan, page),
     ]
 
 
-def _broker(plan: Plan) -> list[Json]:
+def _broker(plan: SiteTags) -> list[Json]:
     """The connection; who we are (user, password, certificates) is entered in Node-RED, which keeps secrets apart from flows."""
     broker = plan.site.broker
     config = {
@@ -68,7 +68,7 @@ def _broker(plan: Plan) -> list[Json]:
     return [config | {"tls": tls["id"]}, tls]
 
 
-def _listen(plan: Plan, topic: Topic, function: str, *, row: int, show: str | None) -> list[Json]:
+def _listen(plan: SiteTags, topic: Topic, function: str, *, row: int, show: str | None) -> list[Json]:
     """Subscribe, do something with it, and show it in the debug sidebar."""
     at = topic.path.partition("/")[0]
     shown = [plan.key("debug", at)] if show else []
@@ -93,7 +93,7 @@ def _listen(plan: Plan, topic: Topic, function: str, *, row: int, show: str | No
     return nodes
 
 
-def _page(plan: Plan, page: str) -> list[Json]:
+def _page(plan: SiteTags, page: str) -> list[Json]:
     """The page, and the form on it that acknowledges."""
     shown, form, back = plan.key("page"), plan.key("form"), plan.key("answered")
     command = {
@@ -116,12 +116,12 @@ def _page(plan: Plan, page: str) -> list[Json]:
     ]
 
 
-def _http(plan: Plan, url: str, method: str, row: int, then: str) -> Json:
+def _http(plan: SiteTags, url: str, method: str, row: int, then: str) -> Json:
     asked = {"id": plan.key(method, url), "url": url, "method": method, "upload": False, "swaggerDoc": ""}
     return _node(plan, "http in", "", "in", row, wires=[[then]]) | asked
 
 
-def _function(plan: Plan, name: str, file: str, row: int, wires: list[list[str]]) -> Json:
+def _function(plan: SiteTags, name: str, file: str, row: int, wires: list[list[str]]) -> Json:
     return _node(plan, "function", name, "do", row, wires=wires) | {
         "func": script(f"node_red_{file}.js"),
         "outputs": len(wires),
@@ -133,5 +133,5 @@ def _function(plan: Plan, name: str, file: str, row: int, wires: list[list[str]]
     }
 
 
-def _node(plan: Plan, kind: str, name: str, column: str, row: int, *, wires: list[list[str]]) -> Json:
+def _node(plan: SiteTags, kind: str, name: str, column: str, row: int, *, wires: list[list[str]]) -> Json:
     return {"type": kind, "z": plan.key("tab"), "name": name, "x": COLUMNS[column], "y": 80 * row, "wires": wires}

@@ -1,4 +1,4 @@
-"""What a SCADA tool has to know of a site, resolved once: its topics, flags and alarms, as the daemon itself resolves them."""
+"""What a SCADA tool needs of a site: topics, flags and alarms, resolved as the daemon resolves them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.annunciator import AlarmEntry
-from edge.bundle import Manifest
-from edge.channel import ChannelSpec, resolve_channels
-from edge.settings import Site
-from edge.standing import site_alarms
+from edge.alarm.catalogue import site_alarms
+from edge.alarm.entry import AlarmEntry
+from edge.manifest import Manifest
+from edge.plan import resolve_channels
+from edge.site.settings import Site
+from edge.verdict.channel import ChannelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SiteTags:
     """One site for one tool."""
 
     site: Site
@@ -36,14 +37,14 @@ class Plan:
         return hashlib.sha256("\0".join((self.prefix, *names)).encode()).hexdigest()[:length]
 
 
-def plan_for(site: Site, manifest: Manifest) -> Plan:
-    """Join site and bundle.
+def site_tags(site: Site, manifest: Manifest | None) -> SiteTags:
+    """Join site and bundle; a site without cameras has none.
 
     Raises:
         ConfigError: they do not fit together.
     """
     channels = resolve_channels(site, manifest)
-    return Plan(site, channels, tuple(site_alarms(site, channels)))
+    return SiteTags(site, channels, tuple(site_alarms(site, channels)))
 
 
 def script(name: str) -> str:

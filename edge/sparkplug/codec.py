@@ -1,23 +1,21 @@
-"""Sparkplug B payloads as frozen records, and their bytes: the part of proto2 that an edge node needs, written by hand.
+"""Sparkplug B payloads as frozen records, and their bytes by Google's protobuf runtime.
 
-Encoding writes fields in the order of their numbers, as protobuf does, so the bytes are the same. Decoding reads everything that a host may
-send in a command and skips what it does not know. No aliases, data sets or templates.
+A command is bounded by its size before it is parsed, and by its metrics before they are read. No aliases, data sets or templates.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from edge.errors import RejectedInput
+from edge.sparkplug.schema import parse, payload_class
 
 Value = bool | int | float | str | None
-MAX_METRICS = 1_000  # in one payload that we read; a command has a handful
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
+MAX_ORDER_BYTES = 20_000  # of one command; a field takes two bytes at least, so it has 10,000 fields at most
+MAX_METRICS = 1_000  # of one command, which has a handful
 
 
 class DataType(IntEnum):
@@ -32,17 +30,17 @@ class DataType(IntEnum):
     DATETIME = 13
 
 
-# Which field of the value's oneof carries a type: in a metric, and in a property.
-_METRIC_FIELD = {
-    DataType.INT32: 10,
-    DataType.INT64: 11,
-    DataType.FLOAT: 12,
-    DataType.DOUBLE: 13,
-    DataType.BOOLEAN: 14,
-    DataType.STRING: 15,
-    DataType.DATETIME: 11,
+_VALUE_FIELD = {
+    DataType.INT32: "int_value",
+    DataType.INT64: "long_value",
+    DataType.FLOAT: "float_value",
+    DataType.DOUBLE: "double_value",
+    DataType.BOOLEAN: "boolean_value",
+    DataType.STRING: "string_value",
+    DataType.DATETIME: "long_value",
 }
-_PROPERTY_SHIFT = 7  # the same fields in the same order, from 3
+# The wire has no negative integers: they go as their two's complement.
+_BITS = {DataType.INT32: 0xFFFF_FFFF, DataType.INT64: 0xFFFF_FFFF_FFFF_FFFF, DataType.DATETIME: 0xFFFF_FFFF_FFFF_FFFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One metric of a command: hosts may leave the datatype out, so the value is as the wire says, integers unsigned."""
+    """One metric of a command: hosts may leave the datatype out, so the value is as on the wire, integers unsigned."""
 
     name: str
     value: Value
@@ -93,13 +91,16 @@ class Order:
 
 
 def encode(payload: Payload) -> bytes:
-    """The payload's bytes."""
-    out = bytearray()
-    _put_uint(out, 1, payload.timestamp_ms)
+    """The payload's bytes.
+
+    Raises:
+        ValueError: a number is out of its range, or a text is no Unicode.
+        TypeError: a value is not of its metric's type.
+    """
+    message = payload_class()(timestamp=payload.timestamp_ms, seq=payload.seq)
     for metric in payload.metrics:
-        _put_bytes(out, 2, _metric(metric))
-    _put_uint(out, 3, payload.seq)
-    return bytes(out)
+        message.metrics.add(**_metric_fields(metric))
+    return bytes(message.SerializeToString())
 
 
 def decode(data: bytes) -> Order:
@@ -108,155 +109,57 @@ def decode(data: bytes) -> Order:
     Raises:
         RejectedInput: these bytes are no Sparkplug payload, or too much.
     """
-    timestamp_ms: int | None = None
-    metrics: list[Written] = []
+    if len(data) > MAX_ORDER_BYTES:
+        raise RejectedInput("oversize_sparkplug", f"{len(data)} bytes in one command; at most {MAX_ORDER_BYTES}")
     try:
-        for number, content in _fields(data):
-            if number == 1 and isinstance(content, int):
-                timestamp_ms = content
-            elif number == 2 and isinstance(content, bytes):
-                metrics.append(_written(content))
-    except (IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
+        message = parse(data)
+        if len(message.metrics) > MAX_METRICS:
+            raise RejectedInput("oversize_sparkplug", f"more than {MAX_METRICS} metrics in one command")
+        return Order(_known(message, "timestamp"), tuple(map(_written, message.metrics)))
+    except ValueError as error:
         raise RejectedInput("bad_sparkplug", f"{len(data)} bytes are no Sparkplug payload: {error}") from error
-    if len(metrics) > MAX_METRICS:
-        raise RejectedInput("oversize_sparkplug", f"{len(metrics)} metrics in one command")
-    return Order(timestamp_ms, tuple(metrics))
 
 
 def signed(value: int, bits: int) -> int:
-    """An unsigned number from the wire as the two's complement that it stands for."""
+    """An unsigned number from the wire as the two's complement that it represents."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _metric(metric: Metric) -> bytes:
-    out = bytearray()
-    _put_bytes(out, 1, metric.name.encode())
-    _put_uint(out, 3, metric.timestamp_ms)
+def _metric_fields(metric: Metric) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": metric.name, "timestamp": metric.timestamp_ms}
+    fields |= _value_field(metric.datatype, metric.value)
     if metric.with_datatype:
-        _put_uint(out, 4, metric.datatype)
+        fields["datatype"] = metric.datatype
     if metric.historical:
-        _put_uint(out, 5, 1)
-    if metric.value is None:
-        _put_uint(out, 7, 1)
+        fields["is_historical"] = True
     if metric.properties:
-        _put_bytes(out, 9, _property_set(metric.properties))
-    if metric.value is not None:
-        _put_value(out, _METRIC_FIELD[metric.datatype], metric.datatype, metric.value)
-    return bytes(out)
+        values = [
+            {"type": item.datatype} | _value_field(item.datatype, item.value) for item in metric.properties.values()
+        ]
+        fields["properties"] = {"keys": list(metric.properties), "values": values}
+    return fields
 
 
-def _property_set(properties: Mapping[str, Property]) -> bytes:
-    out = bytearray()
-    for key in properties:
-        _put_bytes(out, 1, key.encode())
-    for item in properties.values():
-        _put_bytes(out, 2, _property(item))
-    return bytes(out)
+def _value_field(datatype: DataType, value: Value) -> dict[str, Value]:
+    if value is None:
+        return {"is_null": True}
+    bits = _BITS.get(datatype)
+    return {_VALUE_FIELD[datatype]: value if bits is None else int(value) & bits}
 
 
-def _property(item: Property) -> bytes:
-    out = bytearray()
-    _put_uint(out, 1, item.datatype)
-    if item.value is None:
-        _put_uint(out, 2, 1)
-    else:
-        _put_value(out, _METRIC_FIELD[item.datatype] - _PROPERTY_SHIFT, item.datatype, item.value)
-    return bytes(out)
+def _written(metric: Any) -> Written:  # noqa: ANN401 - a class made at run time
+    kind = None if metric.is_null else metric.WhichOneof("value")
+    value = None if kind is None else _sound(getattr(metric, kind))
+    return Written(_sound(metric.name), value, _known(metric, "timestamp"))
 
 
-def _put_value(out: bytearray, number: int, datatype: DataType, value: float | str) -> None:
-    match datatype:
-        case DataType.STRING:
-            _put_bytes(out, number, str(value).encode())
-        case DataType.FLOAT:
-            _put_varint(out, number << 3 | _FIXED32)
-            out += _FLOAT.pack(value)
-        case DataType.DOUBLE:
-            _put_varint(out, number << 3 | _FIXED64)
-            out += _DOUBLE.pack(value)
-        case DataType.INT32:
-            _put_uint(out, number, int(value) & 0xFFFF_FFFF)
-        case _:
-            _put_uint(out, number, int(value) & 0xFFFF_FFFF_FFFF_FFFF)
+def _sound(value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
+    """A field's value; the runtime gives a text that is not UTF-8 as its bytes."""
+    if isinstance(value, bytes):
+        raise ValueError("a text is not UTF-8")  # noqa: TRY004 - as the runtime's own refusals, it is about the bytes
+    return value
 
 
-def _put_uint(out: bytearray, number: int, value: int | None) -> None:
-    if value is not None:
-        _put_varint(out, number << 3 | _VARINT)
-        _put_varint(out, value)
-
-
-def _put_bytes(out: bytearray, number: int, content: bytes) -> None:
-    _put_varint(out, number << 3 | _BYTES)
-    _put_varint(out, len(content))
-    out += content
-
-
-def _put_varint(out: bytearray, value: int) -> None:
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-
-
-def _written(data: bytes) -> Written:
-    name, timestamp_ms, null = "", None, False
-    value: Value = None
-    for number, content in _fields(data):
-        if number == 1 and isinstance(content, bytes):
-            name = content.decode()
-        elif number == 3 and isinstance(content, int):
-            timestamp_ms = content
-        elif number == 7:
-            null = bool(content)
-        elif 10 <= number <= 15:
-            value = _value(number, content)
-    return Written(name, None if null else value, timestamp_ms)
-
-
-def _value(number: int, content: int | bytes) -> Value:
-    if isinstance(content, int):
-        return bool(content) if number == 14 else content
-    if number == 12:
-        return float(_FLOAT.unpack(content)[0])
-    if number == 13:
-        return float(_DOUBLE.unpack(content)[0])
-    return content.decode() if number == 15 else None
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Every field with its number; varints as int, everything else as bytes.
-
-    Raises:
-        IndexError: the data end in the middle of a field, or a field is of a kind that proto2 gave up.
-    """
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, at = _varint(data, at)
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise IndexError(f"field {number} is of the unknown kind {kind}")
-        if at + size > len(data):
-            raise IndexError(f"field {number} is cut off")
-        yield number, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
-    raise IndexError("a number of more than 64 bits")
+def _known(message: Any, field_name: str) -> int | None:  # noqa: ANN401 - likewise
+    return getattr(message, field_name) if message.HasField(field_name) else None

@@ -1,55 +1,49 @@
-"""What the daemon says, as Sparkplug metrics, and what a host writes, as the daemon's own commands.
+"""Maps the daemon's messages to Sparkplug metrics, and a host's writes to the daemon's commands.
 
 Pure. The table is in docs/sparkplug.md. What depends on one camera alone is on that camera's device; everything else, and every alarm about a
-source itself, is on the node, because a silent camera's device is dead and says nothing.
+source itself, is on the node, because a silent camera's device is dead and publishes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
-from edge.annunciator import AlarmEntry
-from edge.channel import ChannelSpec
-from edge.command import Verb
+from edge.alarm.catalogue import Concern, alarm_id
+from edge.alarm.entry import AlarmEntry
 from edge.frame import Quality
-from edge.messages import Alarm, Command, Flag, Heartbeat, Message, Reply, State, timestamp
-from edge.messages import Value as Score
-from edge.settings import Site
+from edge.site.settings import Site
 from edge.sparkplug.codec import DataType, Order, Property, Value, Written, signed
 from edge.sparkplug.node import BAD, GOOD, STALE, Change, Presence, Tag
-from edge.standing import Concern, alarm_id
+from edge.units import NS_PER_MS
+from edge.verdict.channel import ChannelSpec
+from edge.wire.command import Request
+from edge.wire.messages import Alarm, Command, Flag, Heartbeat, Message, Reply, State, timestamp
+from edge.wire.messages import Value as Score
+from edge.wire.verbs import VERBS, Verb
 
 CODES = {Quality.GOOD: GOOD, Quality.UNCERTAIN: GOOD, Quality.STALE: STALE, Quality.BAD: BAD}
 USER, COMMENT, RESULT = "Command/User", "Command/Comment", "Command/Result"
-UNNAMED = "sparkplug host"  # who wrote, when the host did not say
+UNNAMED = "sparkplug host"  # the user, when the host named none
 MINUTE_S = 60.0
-NS_PER_MS = 1_000_000
 
 
-class Wish(NamedTuple):
-    """What a host asks for, in the daemon's own terms."""
-
-    verb: Verb
-    command: Command
-
-
-_ALARM_TAGS: tuple[tuple[str, DataType, bool], ...] = (
-    ("State", DataType.STRING, False),
-    ("Active", DataType.BOOLEAN, False),
-    ("Acked", DataType.BOOLEAN, False),
-    ("Severity", DataType.INT32, False),
-    ("Occurrence", DataType.STRING, False),
-    ("Message", DataType.STRING, False),
-    ("Active Time", DataType.DATETIME, False),
-    ("Ack Time", DataType.DATETIME, False),
-    ("Shelved Until", DataType.DATETIME, False),
-    ("Ack", DataType.STRING, True),
-    ("Reset", DataType.BOOLEAN, True),
-    ("Shelve Minutes", DataType.INT32, True),
-    ("In Service", DataType.BOOLEAN, True),
-)
+_ALARM_TAGS = {
+    "State": DataType.STRING,
+    "Active": DataType.BOOLEAN,
+    "Acked": DataType.BOOLEAN,
+    "Severity": DataType.INT32,
+    "Occurrence": DataType.STRING,
+    "Message": DataType.STRING,
+    "Active Time": DataType.DATETIME,
+    "Ack Time": DataType.DATETIME,
+    "Shelved Until": DataType.DATETIME,
+    "Ack": DataType.STRING,
+    "Reset": DataType.BOOLEAN,
+    "Shelve Minutes": DataType.INT32,
+    "In Service": DataType.BOOLEAN,
+}
+_WRITABLE = {info.metric for info in VERBS.values() if info.metric is not None}
 _COMMAND_TAGS = (
     Tag(USER, DataType.STRING, "", writable=True),
     Tag(COMMENT, DataType.STRING, "", writable=True),
@@ -121,13 +115,13 @@ class Catalogue:
                 return _heartbeat(message)
         return []
 
-    def wishes(self, device: str | None, order: Order, request_id: str, now_ms: int) -> list[Wish]:
+    def requests(self, device: str | None, order: Order, request_id: str, now_ms: int) -> list[Request]:
         """The commands that a host's writing means; each gets its own request id. Metrics that mean nothing are passed over."""
         text = {metric.name: str(metric.value) for metric in order.metrics if metric.value is not None}
         issued_ms = now_ms if order.timestamp_ms is None else order.timestamp_ms
-        found: list[Wish] = []
+        found: list[Request] = []
         for metric in order.metrics:
-            asked = _verb(metric)
+            asked = _asked(metric)
             name = metric.name.split("/")
             if asked is None or self._alarm_home.get(name[1], "nowhere") != device:
                 continue
@@ -141,13 +135,13 @@ class Catalogue:
                 occurrence_id=occurrence_id,
                 duration_s=duration_s,
             )
-            found.append(Wish(verb, command))
+            found.append(Request(verb, command))
         return found
 
-    def answered(self, device: str | None, wish: Wish, reply: Reply, now_ms: int) -> list[Change | Presence]:
-        """What a host sees of the answer: the result in words, and who was named; the alarm's own metrics say the rest."""
-        said = f"{wish.verb.value} {wish.command.alarm_id}: {reply.code}{f', {reply.detail}' if reply.detail else ''}"
-        values = {RESULT: said, USER: wish.command.user, COMMENT: wish.command.comment}
+    def answered(self, device: str | None, request: Request, reply: Reply, now_ms: int) -> list[Change | Presence]:
+        """What a host sees of the answer: the result in words, and who was named; the alarm's own metrics have the rest."""
+        result = f"{request.verb.value} {request.command.alarm_id}: {reply.code}{f', {reply.detail}' if reply.detail else ''}"
+        values = {RESULT: result, USER: request.command.user, COMMENT: request.command.comment}
         return [Change(device, name, value, now_ms) for name, value in values.items()]
 
     def _flag(self, flag: Flag) -> list[Change | Presence]:
@@ -193,8 +187,8 @@ def _alarm_tags(entry: AlarmEntry) -> list[Tag]:
     known: dict[str, Value] = {"Message": entry.message, "Severity": entry.spec.severity, "Reset": False, "Ack": ""}
     about = {"State": {"documentation": Property(DataType.STRING, entry.operator_action)}}
     return [
-        Tag(f"Alarms/{entry.spec.id}/{name}", datatype, known.get(name), about.get(name, {}), writable)
-        for name, datatype, writable in _ALARM_TAGS
+        Tag(f"Alarms/{entry.spec.id}/{name}", datatype, known.get(name), about.get(name, {}), name in _WRITABLE)
+        for name, datatype in _ALARM_TAGS.items()
     ]
 
 
@@ -224,22 +218,41 @@ def _heartbeat(heartbeat: Heartbeat) -> list[Change | Presence]:
     return changes
 
 
-def _verb(metric: Written) -> tuple[Verb, str | None, float | None] | None:
-    """What writing one metric asks for: the verb, the occurrence that it means, and for how long, s; None: nothing."""
-    parts, value = metric.name.split("/"), metric.value
-    if len(parts) != 3 or parts[0] != "Alarms":
+Asked = tuple[Verb, str | None, float | None]  # the verb, the occurrence that it means, and for how long, s
+
+
+def _asked(metric: Written) -> Asked | None:
+    """What writing one metric asks for; None: nothing."""
+    parts = metric.name.split("/")
+    read = _READERS.get(parts[2]) if len(parts) == 3 and parts[0] == "Alarms" else None
+    return None if read is None else read(metric.value)
+
+
+def _ack(value: Value) -> Asked | None:
+    return (Verb.ACK, value[:64], None) if isinstance(value, str) and value else None
+
+
+def _reset(value: Value) -> Asked | None:
+    return (Verb.RESET, None, None) if value is True else None
+
+
+def _shelve(value: Value) -> Asked | None:
+    if not isinstance(value, int) or isinstance(value, bool):
         return None
-    match parts[2]:
-        case "Ack" if isinstance(value, str) and value:
-            return Verb.ACK, value[:64], None
-        case "Reset" if value is True:
-            return Verb.RESET, None, None
-        case "Shelve Minutes" if isinstance(value, int) and not isinstance(value, bool):
-            minutes = signed(value, 32)
-            return (Verb.SHELVE, None, minutes * MINUTE_S) if minutes > 0 else (Verb.UNSHELVE, None, None)
-        case "In Service" if isinstance(value, bool):
-            return (Verb.IN_SERVICE if value else Verb.OUT_OF_SERVICE), None, None
-    return None
+    minutes = signed(value, 32)
+    return (Verb.SHELVE, None, minutes * MINUTE_S) if minutes > 0 else (Verb.UNSHELVE, None, None)
+
+
+def _service(value: Value) -> Asked | None:
+    return (Verb.IN_SERVICE if value else Verb.OUT_OF_SERVICE, None, None) if isinstance(value, bool) else None
+
+
+_READERS: Mapping[str | None, Callable[[Value], Asked | None]] = {
+    VERBS[Verb.ACK].metric: _ack,
+    VERBS[Verb.RESET].metric: _reset,
+    VERBS[Verb.SHELVE].metric: _shelve,
+    VERBS[Verb.IN_SERVICE].metric: _service,
+}
 
 
 def _minutes(alarm: Alarm) -> int:

@@ -1,35 +1,36 @@
-"""The life of a Sparkplug B edge node: births, data by exception, deaths, sequence numbers, rebirth, primary host, what waits while offline.
+"""The life of a Sparkplug B edge node: births, data by exception, deaths, sequence numbers, rebirth, primary host, offline queue.
 
-Pure: time is an argument, packets are values, and whoever owns the connection calls. One instance belongs to one thread, so that numbers and
+Pure: time is an argument, packets are values, and the owner of the connection calls. One instance belongs to one thread, so that numbers and
 packets come in one order. Nothing here knows what the metrics mean.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from edge.envelope import Outgoing, Subscription
 from edge.errors import RejectedInput
+from edge.parsing.structure import Bounds, json_within
 from edge.sparkplug.codec import DataType, Metric, Order, Payload, Property, Value, decode, encode
+from edge.wire.envelope import Outgoing, Subscription
 
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
 BD_SEQ = "bdSeq"
 GOOD, BAD, STALE = 192, 0, 500  # the three quality codes that the specification knows
-MAX_HISTORY = 10_000  # changes kept for each scope while nobody listens; the oldest give way and are counted
+MAX_HISTORY = 10_000  # changes kept for each scope while no host is there; the oldest are discarded and counted
 MAX_BATCH = 250  # late changes in one message, one message a poll
-MAX_PAYLOAD_BYTES = 268_000_000  # what MQTT itself bears
-CLOCK_STEP_MS = 1_000  # a clock that was set back so far is believed
-HOST_WAIT_MS = 10_000  # with several servers: how long one may be without a word of the primary host
+MAX_PAYLOAD_BYTES = 268_000_000  # the limit of MQTT itself
+CLOCK_STEP_MS = 1_000  # a clock that was set back so far is accepted
+_HOST_STATE = Bounds(size_bytes=4_096, values=64)
+HOST_WAIT_MS = 10_000  # with several servers: how long one may be without a STATE of the primary host
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One metric that exists: its type, what it says before anything is known, and properties that births carry."""
+    """One metric that exists: its type, its value before anything is known, and properties that births carry."""
 
     name: str
     datatype: DataType
@@ -68,12 +69,13 @@ class NodeSpec:
     devices: Mapping[str, tuple[Tag, ...]]
     primary_host: str | None = None
     servers: int = 1
-    data_types: bool = False  # say them in data too, for hosts that need it
-    unheard_ms: int = 11_000  # what was sent so shortly before a connection was found dead may not have been heard
+    data_types: bool = False  # put them into data too, for hosts that need it
+    # what was sent so shortly before a connection was found dead may not have been received
+    unconfirmed_ms: int = 11_000
 
 
 class Phase(StrEnum):
-    """Where the node stands with the server."""
+    """The node's phase with the server."""
 
     DOWN = "down"
     WAITING = "waiting"  # connected and subscribed; the primary host is not known to be there
@@ -104,8 +106,8 @@ class EdgeNode:
         self._seq = 0
         self._payload_bytes = MAX_PAYLOAD_BYTES
         self._rebirth = False
-        self._departed: set[str] = set()  # devices that went since the last birth, and are to be said dead
-        self._said_alive: set[str] = set()  # devices that hosts know as born
+        self._departed: set[str] = set()  # devices that went since the last birth, and need a DDEATH
+        self._known_alive: set[str] = set()  # devices that hosts know as born
         self._server = 0
         self._host_online = False
         self._host_stamp_ms: dict[int, int] = {}  # by server: a host has one clock for each of its connections
@@ -137,7 +139,7 @@ class EdgeNode:
         self._host_online, self._waiting_since_ms, self.leaving = False, now_ms, False
 
     def lost(self, now_ms: int) -> None:
-        """The connection is gone: what may not have been heard will be said again, as history."""
+        """The connection is gone: what may not have been received will be resent, as history."""
         if self.phase is Phase.DOWN:
             return
         self._forget_old(now_ms)
@@ -145,12 +147,12 @@ class EdgeNode:
             self._keep(change)
         self._recent.clear()
         self._postpone_queue()
-        self._departed = set()  # the NDEATH says it
+        self._departed = set()  # the NDEATH covers them
         self.phase, self.leaving = Phase.DOWN, False
 
     def farewell(self, now_ms: int) -> Outgoing:
-        """The NDEATH to publish before a DISCONNECT; after it nothing more is said in this session."""
-        self._recent.clear()  # an orderly end: everything before it was heard
+        """The NDEATH to publish before a DISCONNECT; after it nothing more is published in this session."""
+        self._recent.clear()  # an orderly end: everything before it was received
         self.lost(now_ms)
         return self.will(self._bd_seq)
 
@@ -203,9 +205,9 @@ class EdgeNode:
             self._keep(item)
 
     def received(self, topic: str, payload: bytes, *, retained: bool) -> tuple[str | None, Order] | None:
-        """Take a message; returns a command with its device (None: the node), for whoever carries it out."""
+        """Take a message; returns a command with its device (None: the node), for the caller to execute."""
         if self._spec.primary_host is not None and topic == self._state_topic():
-            self._host_said(payload)
+            self._take_host_state(payload)
             return None
         device: str | None = None
         if topic != self._topic("NCMD"):
@@ -238,7 +240,7 @@ class EdgeNode:
             return []
         if self._rebirth:
             died = {item.device for item in self._queue if isinstance(item, Presence) and not self._alive[item.device]}
-            gone = (died | self._departed) & self._said_alive  # who came and went unsaid has no death
+            gone = (died | self._departed) & self._known_alive  # a device that came and went unpublished has no death
             deaths = [self._packet("DDEATH", device, (), now_ms) for device in sorted(gone)]
             self._departed = set()
             self._postpone_queue()
@@ -252,7 +254,7 @@ class EdgeNode:
     def _births(self, now_ms: int) -> list[Outgoing]:
         self._rebirth = False
         self._seq = 255  # the NBIRTH's is the next: 0
-        self._said_alive = {device for device, alive in self._alive.items() if alive}
+        self._known_alive = {device for device, alive in self._alive.items() if alive}
         own = [
             Metric(BD_SEQ, DataType.INT64, self._bd_seq, now_ms),
             Metric(REBIRTH, DataType.BOOLEAN, False, now_ms),  # noqa: FBT003 - the metric's value
@@ -271,7 +273,7 @@ class EdgeNode:
                 datatype=cell.tag.datatype,
                 value=cell.value,
                 timestamp_ms=min(now_ms, cell.at_ms) if cell.at_ms is not None else now_ms,
-                properties={**cell.tag.properties, **_quality(cell.quality, say=cell.quality != GOOD)},
+                properties={**cell.tag.properties, **_quality(cell.quality, include=cell.quality != GOOD)},
             )
             for cell in self._cells[scope].values()
         ]
@@ -286,9 +288,9 @@ class EdgeNode:
                 batches.setdefault(item.device, []).append(item)
                 continue
             packets += self._data(item.device, batches.pop(item.device, ()), now_ms)
-            (self._said_alive.add if item.alive else self._said_alive.discard)(item.device)
+            (self._known_alive.add if item.alive else self._known_alive.discard)(item.device)
             if item.alive:
-                self._postpone_queue(item.device)  # the birth says the newest already: said again it would be no news
+                self._postpone_queue(item.device)  # the birth has the newest already: resent it would be no news
                 packets.append(self._packet("DBIRTH", item.device, self._born(item.device, now_ms), now_ms))
             else:
                 packets.append(self._packet("DDEATH", item.device, (), now_ms))
@@ -318,7 +320,7 @@ class EdgeNode:
                 timestamp_ms=change.at_ms,
                 historical=historical,
                 with_datatype=self._spec.data_types,
-                properties=_quality(change.quality, say=change.say_quality),
+                properties=_quality(change.quality, include=change.say_quality),
             )
             for change in changes
         ]
@@ -345,7 +347,7 @@ class EdgeNode:
         history.append(change)
 
     def _postpone_queue(self, device: str | None = None) -> None:
-        """What waits to be said becomes history: of everything, with all comings and goings, or of one device."""
+        """What waits to be published becomes history: of everything, with all births and deaths, or of one device."""
         waiting = list(self._queue)
         self._queue.clear()
         for item in waiting:
@@ -355,16 +357,16 @@ class EdgeNode:
                 self._keep(item)
 
     def _forget_old(self, now_ms: int) -> None:
-        while self._recent and now_ms - self._recent[0][0] > self._spec.unheard_ms:
+        while self._recent and now_ms - self._recent[0][0] > self._spec.unconfirmed_ms:
             self._recent.popleft()
 
     # --- the primary host ------------------------------------------------------------------------------------------------------------------
 
-    def _host_said(self, payload: bytes) -> None:
+    def _take_host_state(self, payload: bytes) -> None:
         try:
-            said = json.loads(payload)
-            online, stamp_ms = said["online"], said["timestamp"]
-        except (ValueError, KeyError, TypeError):
+            state = json_within(payload, _HOST_STATE)
+            online, stamp_ms = state["online"], state["timestamp"]
+        except (RejectedInput, KeyError, TypeError):
             self.counts["bad_state"] += 1
             return
         if not isinstance(online, bool) or not isinstance(stamp_ms, int) or isinstance(stamp_ms, bool):
@@ -392,5 +394,5 @@ def _renewed(tag: Tag, before: _Cell | None) -> _Cell:
     return replace(before, tag=tag)
 
 
-def _quality(code: int, *, say: bool) -> dict[str, Property]:
-    return {"Quality": Property(DataType.INT32, code)} if say else {}
+def _quality(code: int, *, include: bool) -> dict[str, Property]:
+    return {"Quality": Property(DataType.INT32, code)} if include else {}

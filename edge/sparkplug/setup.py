@@ -5,38 +5,42 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 
-from edge.channel import ChannelSpec
-from edge.clock import Clock
-from edge.credentials import try_credentials
-from edge.envelope import Incoming
-from edge.messages import ModelInfo
-from edge.settings import Site
+from edge.alarm.catalogue import site_alarms
+from edge.broker.credentials import try_credentials
+from edge.site.settings import Site
+from edge.sparkplug.connection import SparkplugConnection
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import EdgeNode, NodeSpec
-from edge.sparkplug.session import Session
-from edge.standing import site_alarms
+from edge.sparkplug.schema import payload_class
+from edge.system.clock import Clock
+from edge.system.internal_errors import InternalErrors
+from edge.verdict.channel import ChannelSpec
+from edge.wire.envelope import Incoming
+from edge.wire.messages import ModelInfo
 
 
-def sparkplug_session(
+def make_connection(
     site: Site,
     channels: Sequence[ChannelSpec],
     *,
-    model: ModelInfo,
+    model: ModelInfo | None,
     version: str,
     run_id: str,
     put_command: Callable[[Incoming], None],
     clock: Clock,
-) -> Session | None:
-    """The site's edge node with its connection, not yet started; None when the site wants none.
+    errors: InternalErrors,
+) -> SparkplugConnection | None:
+    """The site's edge node with its connection, not yet started; None when Sparkplug is off on the site.
 
     Args:
         site: settings.
         channels: every flag channel.
-        model: the running bundle.
+        model: the running bundle; None: there is no camera.
         version: of this program.
         run_id: changes with every start.
         put_command: leaves a host's command where all commands go.
         clock: the two clocks.
+        errors: where exceptions go that are faults of this program.
 
     Raises:
         ConfigError: a password, certificate or key file of a server cannot be used.
@@ -45,7 +49,8 @@ def sparkplug_session(
     wanted = site.sparkplug
     if not wanted.enabled or wanted.group_id is None:
         return None
-    catalogue = sparkplug_catalogue(site, channels, model, version)
+    payload_class()  # loads protobuf now, and not while frames are judged
+    catalogue = make_catalogue(site, channels, model, version)
     servers = wanted.servers or (site.broker,)
     node = EdgeNode(
         NodeSpec(
@@ -56,10 +61,10 @@ def sparkplug_session(
             primary_host=wanted.primary_host,
             servers=len(servers),
             data_types=wanted.data_types,
-            unheard_ms=1_000 + 2_000 * max(server.keepalive_s for server in servers),
+            unconfirmed_ms=1_000 + 2_000 * max(server.keepalive_s for server in servers),
         )
     )
-    return Session(
+    return SparkplugConnection(
         node,
         catalogue,
         servers=servers,
@@ -69,6 +74,7 @@ def sparkplug_session(
         put_command=put_command,
         run_id=run_id,
         clock=clock,
+        errors=errors,
     )
 
 
@@ -76,21 +82,21 @@ def try_servers(site: Site) -> None:
     """Open every secret that the edge node will need.
 
     Raises:
-        ConfigError: a password, certificate or key file cannot be used; the text says of which server.
+        ConfigError: a password, certificate or key file cannot be used; the text names the server.
     """
     if site.sparkplug.enabled:
         for number, server in enumerate(site.sparkplug.servers):
             try_credentials(server, f"sparkplug.servers[{number}]")
 
 
-def sparkplug_catalogue(site: Site, channels: Sequence[ChannelSpec], model: ModelInfo, version: str) -> Catalogue:
-    """Every metric of a site with a bundle, and what they mean."""
+def make_catalogue(site: Site, channels: Sequence[ChannelSpec], model: ModelInfo | None, version: str) -> Catalogue:
+    """Every metric of a site, and what they mean; a site without cameras has no bundle, and its metrics are empty."""
     facts = {
         "Properties/Software": f"edge-daemon {version}",
         "Properties/OS": f"{platform.system()} {platform.release()}",
         "Properties/Hardware": platform.machine(),
-        "Model/Name": model.name,
-        "Model/Version": str(model.version),
-        "Model/SHA256": model.sha256,
+        "Model/Name": "" if model is None else model.name,
+        "Model/Version": "" if model is None else str(model.version),
+        "Model/SHA256": "" if model is None else model.sha256,
     }
     return Catalogue(site, channels, site_alarms(site, channels), facts)

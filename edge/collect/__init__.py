@@ -1,0 +1,1 @@
+"""Pictures by score, kept beside a running daemon for the next build."""

@@ -1,0 +1,1 @@
+"""What was seen around an alarm, kept on the device."""

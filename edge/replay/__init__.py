@@ -1,0 +1,1 @@
+"""The daemon's own path over a recording, in replay time."""

@@ -1,0 +1,101 @@
+"""Scores of recorded pictures, in one process or several: a picture has the same scores wherever it is computed, so the results are equal."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.assembly import load_engine
+from edge.bundle import Bundle, open_bundle
+from edge.errors import EdgeError, InferenceFailed, RejectedInput
+from edge.inference.engine import Engine
+from edge.inference.preprocess import CALIBRATION, Preprocessor
+
+CHUNK = 32  # pictures that a process takes at a time
+TRIES = 3  # pools that may break in a row without a chunk done
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of one picture by fault; None: the graph gave none, and `problem` says why."""
+
+    scores: tuple[float, ...] | None
+    problem: str = ""
+
+
+class Scorer:
+    """One loaded bundle."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._engine: Engine = load_engine(bundle)
+        self._preprocessor = Preprocessor(bundle.manifest.frame_input, CALIBRATION)
+
+    def score(self, path: Path) -> Scored:
+        """Scores of one picture."""
+        try:
+            return Scored(tuple(self._engine.run(self._preprocessor.prepare(path.read_bytes())).tolist()))
+        except (InferenceFailed, RejectedInput) as error:
+            return Scored(None, str(error))
+        except OSError as error:
+            return Scored(None, f"cannot be read: {error.strerror}")
+
+
+_of_process: list[Scorer] = []  # of a worker process: opening a bundle for each chunk would cost more than the chunk
+
+
+def score_all(bundle: Bundle, paths: Sequence[Path], workers: int) -> list[Scored]:
+    """Scores of pictures, in their order.
+
+    A process that is killed loses nothing: what was not done is given to others.
+
+    Args:
+        bundle: opened.
+        paths: pictures.
+        workers: processes; 1: this one.
+
+    Raises:
+        EdgeError: processes end again and again.
+    """
+    if workers <= 1:
+        scorer = Scorer(bundle)
+        return [scorer.score(path) for path in paths]
+    chunks = [tuple(paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
+    done: dict[int, list[Scored]] = {}
+    broken = 0
+    while len(done) < len(chunks):
+        before = len(done)
+        done |= dict(_in_processes(bundle.path, chunks, done, workers))
+        broken = broken + 1 if len(done) == before else 0
+        if broken == TRIES:
+            raise EdgeError(
+                "processes of the backtest end again and again: is there memory for so many? Ask for fewer --workers"
+            )
+    return [scored for number in range(len(chunks)) for scored in done[number]]
+
+
+def _in_processes(
+    folder: Path, chunks: Sequence[tuple[Path, ...]], done: Collection[int], workers: int
+) -> Iterator[tuple[int, list[Scored]]]:
+    """Chunks that are not done yet, until all are or a process is gone."""
+    missing = [number for number in range(len(chunks)) if number not in done]
+    context = multiprocessing.get_context("spawn")
+    with (
+        contextlib.suppress(BrokenProcessPool),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_open, initargs=(folder,)) as pool,
+    ):
+        waiting = {number: pool.submit(_score_chunk, chunks[number]) for number in missing}
+        for number, future in waiting.items():
+            yield number, future.result()
+
+
+def _open(folder: Path) -> None:
+    _of_process.append(Scorer(open_bundle(folder)))
+
+
+def _score_chunk(paths: tuple[Path, ...]) -> list[Scored]:
+    return [_of_process[0].score(path) for path in paths]
