@@ -1,26 +1,110 @@
-"""A board profile read from devices/: declared facts only, and whether this machine is that board."""
+"""A board profile read from devices/: its declared facts, and whether this machine is that board."""
 
 from __future__ import annotations
 
+import difflib
 import re
-import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from edge.board import MachineFacts, least_memory_mib
-from edge.bundle import Identifier
 from edge.errors import ConfigError
+from edge.manifest import Identifier
+from edge.parsing.toml_file import Section, read_record
+from edge.system.board import MachineFacts, least_memory_mib, machine_facts
 
+CPU = "CPUExecutionProvider"  # of ONNX Runtime; always there, and it has attention as one operator
 _HERE = Path(__file__).resolve().parent
 _FOLDERS = (_HERE.parent / "devices", _HERE / "_devices")  # the source tree, or what the wheel carries
 
 
-class Section(BaseModel):
-    """Base of all parts of a board file: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+PROVIDERS = frozenset(  # of ONNX Runtime, each with `ExecutionProvider` behind it
+    f"{name}ExecutionProvider"
+    for name in (
+        "ACL", "ArmNN", "Azure", "CANN", "CPU", "CUDA", "CoreML", "Dml", "Dnnl", "JS", "MIGraphX", "NvTensorRTRTX", "Nnapi", "OpenVINO", "QNN",
+        "ROCM", "Rknpu", "SNPE", "Tensorrt", "VSINPU", "VitisAI", "WebGpu", "Xnnpack",
+    )
+)  # fmt: skip
+FLAGS: Mapping[
+    str, frozenset[str]
+] = {  # by architecture: what speeds up a graph, as /proc/cpuinfo names it; a board needs no others
+    "x86_64": frozenset(
+        [
+            "sse",
+            "sse2",
+            "ssse3",
+            "sse4_1",
+            "sse4_2",
+            "avx",
+            "avx2",
+            "fma",
+            "f16c",
+            "bmi1",
+            "bmi2",
+            "popcnt",
+            "avx_vnni",
+            "avx_vnni_int8",
+            "avx_ne_convert",
+            "avx_ifma",
+            "avx512f",
+            "avx512bw",
+            "avx512cd",
+            "avx512dq",
+            "avx512vl",
+            "avx512_vnni",
+            "avx512_bf16",
+            "avx512_fp16",
+            "avx512vbmi",
+            "avx512_vbmi2",
+            "avx512ifma",
+            "avx512_bitalg",
+            "avx512_vpopcntdq",
+            "amx_tile",
+            "amx_int8",
+            "amx_bf16",
+            "amx_fp16",
+            "avx10",
+        ]
+    ),
+    "aarch64": frozenset(
+        [
+            "fp",
+            "asimd",
+            "asimdhp",
+            "asimdrdm",
+            "asimddp",
+            "asimdfhm",
+            "fphp",
+            "atomics",
+            "crc32",
+            "aes",
+            "sha1",
+            "sha2",
+            "sha3",
+            "sve",
+            "sve2",
+            "svei8mm",
+            "svef32mm",
+            "svef64mm",
+            "svebf16",
+            "i8mm",
+            "bf16",
+            "sme",
+            "sme2",
+            "jscvt",
+            "fcma",
+            "lrcpc",
+            "dcpop",
+            "uscat",
+            "ilrcpc",
+            "flagm",
+        ]
+    ),
+    "armv7l": frozenset(["neon", "vfp", "vfpv3", "vfpv4", "vfpd32", "idiva", "idivt", "half", "thumb", "edsp"]),
+    "riscv64": frozenset(),
+}
 
 
 class Match(Section):
@@ -54,14 +138,14 @@ class Source(Section):
     """Where a fact comes from."""
 
     fact: str = Field(description="what is claimed")
-    url: str = Field(description="page, data sheet or measurement that says so")
+    url: str = Field(description="page, data sheet or measurement that confirms it")
 
 
 class Device(Section):
     """One board."""
 
     title: str = Field(description="name for people")
-    arch: str = Field(description="machine architecture as platform.machine() says it")
+    arch: str = Field(description="machine architecture as platform.machine() returns it")
     isa_required: tuple[str, ...] = Field(default=(), description="CPU flags as /proc/cpuinfo names them")
     cores: int = Field(ge=1, description="cores, number")
     memory_mib: int = Field(gt=0, description="memory, MiB")
@@ -77,6 +161,25 @@ class Device(Section):
     sources: tuple[Source, ...] = Field(min_length=1, description="where the facts come from")
     notes: str = Field(default="", description="what else to know")
 
+    @model_validator(mode="after")
+    def _possible(self) -> Device:
+        """What no machine can have is a slip of the pen, and would make a bundle that runs nowhere."""
+        if max(self.threads) > self.cores or min(self.threads) < 1:
+            raise ValueError(
+                f"threads {list(self.threads)} do not fit {self.cores} cores: each must be 1 to {self.cores}"
+            )
+        known = FLAGS.get(self.arch, frozenset()) | machine_facts().cpu_flags
+        for key, given, names in (
+            ("arch", (self.arch,), FLAGS.keys()),
+            ("providers", self.providers, PROVIDERS),
+            ("isa_required", self.isa_required, known),
+            ("match.isa_absent", self.match.isa_absent, known),
+        ):
+            for name in given:
+                if name not in names:
+                    raise ValueError(f"{key}: {name!r} is not known{_meant(name, names)}")
+        return self
+
 
 def device_folder() -> Path:
     """The folder of board files. Raises ConfigError if neither the source tree nor the wheel has one."""
@@ -84,6 +187,11 @@ def device_folder() -> Path:
         if folder.is_dir() and any(folder.glob("*.toml")):
             return folder
     raise ConfigError("no board files found: neither devices/ of the source tree nor exporters/_devices is there.")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def board_names() -> list[str]:
@@ -106,13 +214,7 @@ def load_device(board: str) -> tuple[str, Device]:
         raise ConfigError(
             f"{path}: the file's name names the board in the bundle; rename it in small letters, digits, - and _, e.g. my-board.toml."
         ) from error
-    try:
-        return path.stem, Device.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
-        raise ConfigError(f"{path}: {problems}") from error
+    return path.stem, read_record(path, Device)
 
 
 def mismatches(device: Device, machine: MachineFacts) -> list[str]:

@@ -1,23 +1,22 @@
-"""One export, as far as it is known before torch is needed: recipe, board, checkpoint headers, family."""
+"""One export as far as it is known without torch: recipe, board, questions, checkpoint headers, family."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from edge.board import machine_facts
-from edge.bundle import InputSpec
 from edge.errors import ConfigError
-from exporters import load
-from exporters.device import Device, load_device
-from exporters.families.base import Checkpoint, Family, Geometry, PixelSpec
-from exporters.families.dual_encoder import DualEncoder
-from exporters.onepass.generative import Generative
-from exporters.onepass.plan import StreamPlan, plan_stream
-from exporters.plan import MIB, WEIGHT_COPIES
+from edge.manifest import InputSpec
+from edge.system.board import machine_facts
+from exporters import load, prompts
+from exporters.device import CPU, Device, load_device
+from exporters.graph.quantize import available_providers
+from exporters.model import Checkpoint, Family, Geometry, PixelSpec, Question, StreamPlan
 from exporters.recipe import Recipe, checkpoint_folder, load_recipe
 
+MIB = 2**20
 ONNX_FILE_BYTES = 2**31  # most that one ONNX file holds; a larger graph keeps its weights beside it
+WEIGHT_COPIES = 4.0  # checkpoint, traced program, ONNX message, and the quantizer's copy, float32 each
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,16 @@ class Job:
     recipe_file: Path
     board_name: str
     board: Device
+    questions: tuple[Question, ...]  # one a channel, in the order of scores
     checkpoint: Checkpoint
     family: Family
     pixels: PixelSpec
     geometry: Geometry
     sizes: tuple[tuple[int, Geometry], ...] = ()  # edges in px that the graph could take instead, largest first
+    features: Path | None = None  # folder that keeps computed features for the next build; none: they are not kept
+    crosscheck: Path | None = (
+        None  # interpreter of an environment with optimum, whose export is compared; none: no comparison
+    )
 
     @property
     def base(self) -> Path:
@@ -50,33 +54,33 @@ class Job:
     @property
     def streamed(self) -> bool:
         """Whether the weights stay on disk: the recipe's word, else whether they would not fit into memory or one ONNX file."""
-        if not isinstance(self.family, Generative):
+        if not self.family.streams:
             return False
-        asked = self.recipe.generative.stream
+        wanted = self.recipe.generative.stream
         parameters = self.geometry.matmul_parameters + self.geometry.other_parameters
         whole_mib = (self.checkpoint.parameters + (WEIGHT_COPIES - 1) * parameters) * 4 / MIB
         too_large = whole_mib > machine_facts().memory_mib / 2 or parameters * 4 > ONNX_FILE_BYTES
-        return too_large if asked is None else asked
+        return too_large if wanted is None else wanted
 
     def stream_plan(self, scheme: str) -> StreamPlan | None:
         """What writing one scheme tensor by tensor takes; None where the checkpoint is held in memory."""
-        if not self.streamed or not isinstance(self.family, Generative):
-            return None
-        # The prefix form has the decoder's layers twice.
-        passes = 2 if (self.family.form or self.family.forms[0]) == "prefix" else 1
-        return plan_stream(self.checkpoint.shapes, scheme, passes=passes)
+        return self.family.stream_plan(self.checkpoint, scheme) if self.streamed else None
 
     @property
     def schemes(self) -> tuple[str, ...]:
-        """What to try: the recipe's schemes, else the board's, and for a decoder on a CPU 4 bits too."""
-        if self.recipe.quantization.schemes:
-            return self.recipe.quantization.schemes
-        if not isinstance(self.family, Generative):
-            return self.board.schemes
-        on_cpu = self.board.providers[0] == "CPUExecutionProvider"
-        left_out = {"static-int8", "float32"} if on_cpu else {"static-int8"}
-        kept = tuple(one for one in self.board.schemes if not (self.streamed and one in left_out))
-        return (*kept, "decoder-int4") if on_cpu else kept
+        """What to try: the recipe's schemes, else those that the family is worth trying in on this board."""
+        return self.recipe.quantization.schemes or self.family.schemes(self.board, streamed=self.streamed)
+
+    @property
+    def provider(self) -> str:
+        """The board's best execution provider that is installed here; the CPU's when none is."""
+        here = available_providers()
+        return next((name for name in self.board.providers if name in here), CPU)
+
+    @property
+    def fused(self) -> bool:
+        """Whether attention may be ONNX Runtime's own operator: where the family gains from it and the graph runs on the CPU."""
+        return self.family.fuses and self.provider == CPU
 
     @property
     def budget_ms(self) -> float:
@@ -89,57 +93,42 @@ def prepare(recipe_file: Path, board: str) -> Job:
     recipe = load_recipe(recipe_file)
     board_name, device = load_device(board)
     checkpoint, family = load.inspect(checkpoint_folder(recipe, recipe_file.resolve().parent))
-    family = _asked(family, recipe)
+    recipe = family.completed(recipe, checkpoint)
+    family = family.asked(recipe)
     job = Job(
         recipe=recipe,
         recipe_file=recipe_file,
         board_name=board_name,
         board=device,
+        questions=prompts.questions(recipe),
         checkpoint=checkpoint,
         family=family,
         pixels=family.pixels(checkpoint),
-        geometry=family.geometry(checkpoint, len(recipe.faults)),
-        sizes=_sizes(family, checkpoint, len(recipe.faults)),
+        geometry=family.geometry(checkpoint, len(recipe.channels)),
+        sizes=family.sizes(checkpoint, len(recipe.channels)),
     )
-    _check_quantization(job)
+    _check_threads(job)
+    if job.streamed:
+        _check_streamed(job)
     return job
 
 
-def _check_quantization(job: Job) -> None:
-    """What the recipe wants to try must be possible on the board, and for a checkpoint that stays on disk. Raises ConfigError."""
+def _check_threads(job: Job) -> None:
     threads = job.recipe.quantization.threads
     if threads and min(threads) > job.board.cores:
         raise ConfigError(
             f"quantization.threads = {list(threads)}: the board has {job.board.cores} cores; ask for no more, or leave the line out."
         )
-    if "decoder-int4" in job.schemes and not isinstance(job.family, Generative):
-        raise ConfigError(
-            f"decoder-int4 is for checkpoints that answer in words; {job.family.name} has no decoder: take it out of quantization.schemes."
-        )
-    if job.streamed and "static-int8" in job.schemes:
+
+
+def _check_streamed(job: Job) -> None:
+    """What needs the weights in memory cannot be asked of a checkpoint that stays on disk. Raises ConfigError."""
+    if "static-int8" in job.schemes:
         raise ConfigError(
             "static-int8 needs the checkpoint in memory, and this one stays on disk (generative.stream, or its size): take it out of "
             "quantization.schemes, e.g. for dynamic-int8, or set generative.stream = false."
         )
-
-
-def _sizes(family: Family, checkpoint: Checkpoint, faults: int) -> tuple[tuple[int, Geometry], ...]:
-    """What the graph would be at each resolution that a generative family offers; a dual encoder has its own only."""
-    if not isinstance(family, Generative):
-        return ()
-    edges = family.resolutions(checkpoint)
-    return tuple((edge, replace(family, resolution_px=edge).geometry(checkpoint, faults)) for edge in edges)
-
-
-def _asked(family: Family, recipe: Recipe) -> Family:
-    """The family with what the recipe says of its input; [generative] and [head] are for one kind of family each."""
-    if isinstance(family, Generative):
-        if recipe.head.kind == "fitted" or recipe.head.frame_scale > 1:
-            raise ConfigError(f"head.kind = 'fitted' needs a dual encoder; {family.name} answers questions in words.")
-        return replace(family, **recipe.generative.model_dump(exclude={"stream"}))
-    for name, section in (("generative", recipe.generative), ("explain", recipe.explain)):
-        if section.model_fields_set:
-            raise ConfigError(
-                f"[{name}] is for checkpoints that answer in words; {family.name} compares them: remove the section."
-            )
-    return replace(family, frame_scale=recipe.head.frame_scale) if isinstance(family, DualEncoder) else family
+    if job.recipe.generative.questions != "worded" or job.recipe.explain.speak:
+        raise ConfigError(
+            "one-token questions and speech need the checkpoint in memory: set generative.stream = false, or leave them out."
+        )

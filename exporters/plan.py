@@ -1,55 +1,36 @@
-"""What a build will do and need, before it does it: from the checkpoint's headers alone, without torch."""
+"""Predicts what a build will do and need, from the checkpoint's headers alone, without torch."""
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple
 
 from edge.errors import ExportError
+from edge.inference.picture_scale import scale_notes
+from edge.system.board import machine_facts
 from exporters.device import Device
-from exporters.families.base import Checkpoint, Geometry, PixelSpec
+from exporters.job import MIB, WEIGHT_COPIES, Job
+from exporters.model import Geometry, StreamPlan
+from exporters.pictures import images
+from exporters.proof import calibrate, float_check
+from exporters.proof.measure import together
 from exporters.recipe import Recipe
 
-MIB = 2**20
 # Measured on this project's reference machine (benchmarks of 2026-11): what the toolchain itself takes, whatever the model.
 TOOLCHAIN_MIB = 900.0
 TOOLCHAIN_SECONDS = 20.0
-WEIGHT_COPIES = 4.0  # checkpoint, traced program, ONNX message, and the quantizer's copy, float32 each
 GRAPH_BYTES = 40_000  # nodes and names of a graph
 INT4_BYTES = 0.625  # of a weight: half a byte, and a float32 scale for every 32
 INT4_SLOWDOWN = 1.8  # against int8, over a prompt of some tens of tokens
 ATTENTION_SHARE = 0.15  # of a tower's work; it stays float32
 RUNTIME_MIB = 100.0  # ONNX Runtime, its libraries and the daemon's own
 PIXEL_BYTES = 1500.0  # what running takes for each pixel of the frame; 475 MiB in all at 512 px, as benchmarks/results/onepass_sizes.md found
-TOGETHER_SHARE = 0.25  # of the machine's memory: so much may candidates take that are timed while all are loaded
 SCORED_PASSES = 1.0  # of every scheme over every image
-GRAIN_SECONDS = 2e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
-
-
-class Need(Protocol):
-    """What a streamed export takes."""
-
-    @property
-    def peak_bytes(self) -> int:
-        """Largest resident memory."""
-        ...
-
-    @property
-    def cpu_seconds(self) -> float:
-        """Processor time, s."""
-        ...
-
-    @property
-    def idle_bytes(self) -> int:
-        """Resident memory when nothing is being written."""
-        ...
-
-    @property
-    def runtime_bytes(self) -> int:
-        """Resident memory to run what was written."""
-        ...
+PIXEL_NET_SECONDS = 2e-7  # fitting a network over pixels, per pixel and pass, on one core with AMX; thrice that without
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,91 +103,67 @@ class Plan:
         return [head, *rows, "accuracy at each is the checkpoint's own: build and compare the reports", ""]
 
 
+def plan_build(job: Job) -> Plan:
+    """What a build on this machine would do and need; imports no torch. Raises ConfigError or ExportError."""
+    return make_plan(
+        job,
+        images.count_images(job.recipe, job.base),
+        left_out=(
+            *images.count_left_out(job.recipe, job.base),
+            *(f"pictures of {one}." for one in scale_notes(images.sizes(job.recipe, job.base), job.input)),
+        ),
+        check_obstacle=float_check.obstacle(job, Path(tempfile.gettempdir())),
+        machine_mib=machine_facts().memory_mib,
+    )
+
+
 def make_plan(
-    recipe: Recipe,
-    board: Device,
+    job: Job,
+    counts: Mapping[str, int],
     *,
-    checkpoint: Checkpoint,
-    spec: PixelSpec,
-    geometry: Geometry,
-    images: Mapping[str, int],
-    family: str,
-    sizes: Sequence[tuple[int, Geometry]] = (),
-    schemes: tuple[str, ...] = (),
-    streamed: Need | None = None,
-    check: Need | None = None,
+    left_out: Sequence[str] = (),
     check_obstacle: str | None = None,
     machine_mib: float = math.inf,
 ) -> Plan:
-    """Estimate a build.
+    """Estimate a build; pure.
 
     Args:
-        recipe: what to export.
-        board: for which board.
-        checkpoint: headers of the checkpoint.
-        spec: its input.
-        geometry: size and work of the graph.
-        images: how many pictures each class has; empty without site images.
-        family: name of its family.
-        sizes: edges in px that the graph could take instead, and its size and work then.
-        schemes: what to try; none: the recipe's, else the board's.
-        streamed: what writing one scheme tensor by tensor takes; None: the checkpoint is held in memory.
-        check: likewise for the float32 graph that is written only to be compared with the checkpoint; None: there is none.
-        check_obstacle: why it will not be; None: nothing is in the way.
+        job: what to export, for which board.
+        counts: how many different pictures each class has; empty without site images.
+        left_out: what lies where the recipe looks and does not count, in words.
+        check_obstacle: why the float32 graph of a streamed build will not be compared with the checkpoint; None: nothing is in the way.
         machine_mib: memory of the machine that builds.
 
     Raises:
         ExportError: no candidate fits into the board's memory.
     """
-    schemes = schemes or recipe.quantization.schemes or board.schemes
-    threads = [n for n in recipe.quantization.threads or board.threads if n <= board.cores]
-    options = _options(geometry, board, spec, schemes, threads)
-    _check_fits(options, board)
-    effort = _effort(
-        recipe,
-        board,
-        checkpoint=checkpoint,
-        spec=spec,
-        geometry=geometry,
-        images=images,
-        schemes=len(schemes),
-        streamed=streamed,
-        compared=check if check_obstacle is None else None,
-    )
+    threads = [n for n in job.recipe.quantization.threads or job.board.threads if n <= job.board.cores]
+    options = _options(job, threads)
+    _check_fits(options, job.board)
+    effort = _effort(job, counts, compared=float_check.need(job) if check_obstacle is None else None)
     return Plan(
-        steps=_steps(
-            recipe,
-            checkpoint=checkpoint,
-            spec=spec,
-            family=family,
-            images=images,
-            schemes=schemes,
-            threads=threads,
-            generative=bool(sizes),
-            streamed=streamed is not None,
-        ),
+        steps=_steps(job, counts, threads),
         options=options,
-        resolutions=_resolutions(board, schemes, threads, sizes, spec.width),
+        resolutions=_resolutions(job, threads),
         export_memory_mib=effort.export_mib,
         peak_memory_mib=effort.peak_mib(_timed_mib(options, machine_mib)),
         seconds=effort.seconds,
-        warnings=_warnings(recipe, board, options, images, check_obstacle),
+        warnings=(*_warnings(job, options, counts, check_obstacle), *_arming_warnings(job.recipe, counts), *left_out),
     )
 
 
-def _options(
-    geometry: Geometry, board: Device, spec: PixelSpec, schemes: Sequence[str], threads: Sequence[int]
-) -> tuple[Option, ...]:
+def _options(job: Job, threads: Sequence[int]) -> tuple[Option, ...]:
     """Every scheme on every number of threads."""
+    frame_bytes = job.input.width * job.input.height * PIXEL_BYTES
     return tuple(
         Option(
             scheme,
             count,
-            size_bytes(geometry, scheme),
-            size_bytes(geometry, scheme) + RUNTIME_MIB * MIB + spec.width * spec.height * PIXEL_BYTES,
-            latency_ms(geometry, board, scheme, count),
+            size_bytes(job.geometry, scheme),
+            size_bytes(job.geometry, scheme) + RUNTIME_MIB * MIB + frame_bytes,
+            latency_ms(job.geometry, job.board, scheme, count),
         )
-        for scheme in schemes
+        for scheme in job.schemes
         for count in threads
     )
 
@@ -224,26 +181,18 @@ class _Effort(NamedTuple):
         return max(self.export_mib, self.idle_mib + max(timed_mib, self.compared_mib))
 
 
-def _effort(
-    recipe: Recipe,
-    board: Device,
-    *,
-    checkpoint: Checkpoint,
-    spec: PixelSpec,
-    geometry: Geometry,
-    images: Mapping[str, int],
-    schemes: int,
-    streamed: Need | None,
-    compared: Need | None,
-) -> _Effort:
-    total = min(sum(images.values()), recipe.images.limit)
+def _effort(job: Job, counts: Mapping[str, int], *, compared: StreamPlan | None) -> _Effort:
+    recipe, geometry, schemes = job.recipe, job.geometry, len(job.schemes)
+    pixels = job.input.width * job.input.height
+    total = min(sum(counts.values()), recipe.images.limit)
     # The float32 reference takes float frames, four bytes a value, of every picture at once.
-    pictures_mib = total * spec.width * spec.height * 3 * 5 / MIB
-    per_frame = latency_ms(geometry, board, "float32", 1) / 1e3
+    pictures_mib = total * pixels * 3 * 5 / MIB
+    per_frame = latency_ms(geometry, job.board, "float32", 1) / 1e3
     seconds = TOOLCHAIN_SECONDS + total * per_frame * (2 + SCORED_PASSES * schemes) + recipe.tolerance.timing_seconds
+    streamed = job.stream_plan("dynamic-int8")
     if streamed is None:
         parameters = geometry.matmul_parameters + geometry.other_parameters
-        idle_mib = TOOLCHAIN_MIB + checkpoint.parameters * 4 / MIB + pictures_mib
+        idle_mib = TOOLCHAIN_MIB + job.checkpoint.parameters * 4 / MIB + pictures_mib
         export_mib = idle_mib + parameters * 4 * (WEIGHT_COPIES - 1) / MIB
     else:
         idle_mib = streamed.idle_bytes / MIB + pictures_mib
@@ -253,14 +202,10 @@ def _effort(
         seconds += compared.cpu_seconds
     if recipe.head.kind == "fitted":
         head, fitted = recipe.head, total * recipe.fitted_share * recipe.head.folds
-        seconds += total * per_frame + fitted * head.epochs * 4e-3
-        seconds += fitted * head.grain * head.grain_epochs * spec.width * spec.height * GRAIN_SECONDS
+        passes = head.epochs if head.hidden else 0  # a closed form needs none
+        seconds += total * per_frame + fitted * passes * 4e-3
+        seconds += fitted * head.grain * head.grain_epochs * pixels * PIXEL_NET_SECONDS
     return _Effort(idle_mib, export_mib, 0.0 if compared is None else compared.runtime_bytes / MIB, seconds)
-
-
-def together(sizes_bytes: Sequence[float], machine_mib: float) -> bool:
-    """Whether candidates of these sizes are all loaded while they are timed in turns; else one at a time."""
-    return sum(sizes_bytes) / MIB <= TOGETHER_SHARE * machine_mib
 
 
 def _timed_mib(options: Sequence[Option], machine_mib: float) -> float:
@@ -279,22 +224,16 @@ def _check_fits(options: Sequence[Option], board: Device) -> None:
         )
 
 
-def _resolutions(
-    board: Device,
-    schemes: Sequence[str],
-    threads: Sequence[int],
-    sizes: Sequence[tuple[int, Geometry]],
-    chosen_px: int,
-) -> tuple[Resolution, ...]:
+def _resolutions(job: Job, threads: Sequence[int]) -> tuple[Resolution, ...]:
     """What each edge would cost by the fastest scheme."""
     return tuple(
         Resolution(
             edge,
             one.flop,
-            min(latency_ms(one, board, scheme, count) for scheme in schemes for count in threads),
-            chosen=edge == chosen_px,
+            min(latency_ms(one, job.board, scheme, count) for scheme in job.schemes for count in threads),
+            chosen=edge == job.pixels.width,
         )
-        for edge, one in sizes
+        for edge, one in job.sizes
     )
 
 
@@ -321,51 +260,29 @@ def latency_ms(geometry: Geometry, board: Device, scheme: str, threads: int) -> 
     return seconds * 1e3 / (1 + 0.8 * (threads - 1))
 
 
-def _steps(
-    recipe: Recipe,
-    *,
-    checkpoint: Checkpoint,
-    spec: PixelSpec,
-    family: str,
-    images: Mapping[str, int],
-    schemes: tuple[str, ...],
-    threads: list[int],
-    generative: bool,
-    streamed: bool,
-) -> tuple[str, ...]:
-    phrases = sum(
-        len(fault.words) + (0 if generative else len(recipe.normal_words_of(fault))) for fault in recipe.faults
-    )
+def _steps(job: Job, counts: Mapping[str, int], threads: Sequence[int]) -> tuple[str, ...]:
+    checkpoint, frame, schemes = job.checkpoint, job.input, job.schemes
     shown = (
-        ", ".join(f"{count} {name}" for name, count in images.items())
+        ", ".join(f"{count} {name}" for name, count in counts.items())
         or "none: synthetic frames, nothing will be armed"
     )
-    head = "text embeddings become constants" if recipe.head.kind == "words" else "a head is fitted on frozen features"
-    if recipe.head.folds > 1:
-        head = f"a head of {recipe.head.folds} members is fitted on frozen features, each without one fold"
-    if generative:
-        short = recipe.generative.questions == "one-token"
-        head = "each becomes one token fitted on the images" if short else "each a branch over the shared prefix"
-    kept = "tower, decoder and two rows of the vocabulary" if generative else "vision tower only"
     return (
-        f"load        {checkpoint.folder.name}: {family}, {checkpoint.parameters / 1e6:.1f} M parameters",
-        f"specialise  uint8 [1, {spec.height}, {spec.width}, 3], {spec.resize}, normalisation in the graph; {kept}",
-        f"prompts     {len(recipe.faults)} faults, {phrases} phrasings; {head}",
+        f"load        {checkpoint.folder.name}: {job.family.name}, {checkpoint.parameters / 1e6:.1f} M parameters",
+        f"specialise  uint8 [1, {frame.height}, {frame.width}, 3], {frame.resize}, normalisation in the graph; {job.family.keeps}",
+        *(["crosscheck  optimum exports the same checkpoint, offline; evidence must agree"] if job.crosscheck else []),
+        f"prompts     {len(job.questions)} faults, {job.family.prompts(job.recipe)}",
         f"images      {shown}",
-        f"quantize    {', '.join(schemes)}" + ("; weights stay on disk, written tensor by tensor" if streamed else ""),
+        f"quantize    {', '.join(schemes)}"
+        + ("; weights stay on disk, written tensor by tensor" if job.streamed else ""),
         f"verify      {len(schemes) * len(threads)} candidates on {' or '.join(map(str, threads))} threads, taking turns",
         "pack        the fastest that keeps the verdicts",
     )
 
 
 def _warnings(
-    recipe: Recipe,
-    board: Device,
-    options: tuple[Option, ...],
-    images: Mapping[str, int],
-    check_obstacle: str | None,
+    job: Job, options: tuple[Option, ...], counts: Mapping[str, int], check_obstacle: str | None
 ) -> tuple[str, ...]:
-    budget = recipe.budget_ms or board.budget_ms
+    board, budget = job.board, job.budget_ms
     found = []
     if min(option.latency_ms for option in options) > budget:
         found.append(
@@ -379,6 +296,30 @@ def _warnings(
         )
     if check_obstacle is not None:
         found.append(f"the float32 graph will not be compared with the checkpoint: {check_obstacle}.")
-    if not images:
+    if not counts:
         found.append("no site images: thresholds come from the words alone and no fault will be armed.")
     return tuple(found)
+
+
+def _arming_warnings(recipe: Recipe, counts: Mapping[str, int]) -> list[str]:
+    """What will not be armed or not be proven, and how many pictures are missing for it."""
+    normal = counts.get(images.NORMAL, 0)
+    if not counts:
+        return []
+    share = calibrate.calibrating_share(recipe)
+    needed = calibrate.images_needed(recipe.tolerance.false_alarm_bound)
+    missing = math.ceil(needed / share) - min(normal, recipe.images.limit)
+    ids = ", ".join(fault.id for fault in recipe.faults)
+    found = []
+    if missing > 0:
+        kind = "groups of normal pictures" if recipe.tolerance.by_group else "normal pictures"
+        found.append(
+            f"no fault will be armed ({ids}): a false-alarm bound of {recipe.tolerance.false_alarm_bound:g} needs {needed} {kind} that calibrate, "
+            f"and {share:.0%} of {normal} pictures do: {missing} more are missing. Add them, or raise tolerance.false_alarm_bound."
+        )
+    bare = [fault.id for fault in recipe.faults if not counts.get(fault.id)]
+    if bare:
+        found.append(
+            f"there are no pictures of {', '.join(bare)}: what is detected of it is not measured, and its threshold is proven on one side only."
+        )
+    return found

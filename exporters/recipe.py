@@ -1,32 +1,33 @@
-"""What to export, as one frozen record read from ``recipe.toml``: the checkpoint, the faults in plain words, the site's images."""
+"""The recipe as one frozen record, read from ``recipe.toml``: the checkpoint, the faults in plain words, the site's images."""
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from edge.errors import ConfigError
+from edge.parsing.toml_file import Section, read_record
 
 DATA_ROOT_VARIABLE = "EDGE_DATA"
 DATA_ROOT_DEFAULT = "../shared/data"
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")  # what edge.preprocess decodes; others would fail on the device too
+NO_CHECKPOINT = "choose-a-checkpoint"  # what a draft says while nobody has chosen
+UNNAMED = "unnamed"  # id of the channel of faults without a name
+PICTURE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+)  # what edge.inference.preprocess decodes; others would fail on the device too
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Phrase = Annotated[str, Field(pattern=r"\S")]  # a blank one would be embedded, too
 Scheme = Literal["float32", "dynamic-int8", "static-int8", "decoder-int4"]
-
-
-class Section(BaseModel):
-    """Base of all parts of a recipe: frozen, and a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Grouping(Section):
@@ -102,7 +103,12 @@ class Head(Section):
         le=10,
         description="members of the head, each fitted without one of so many shares of the groups, which it then calibrates; 1: one head, which part calibrate calibrates",
     )
-    hidden: int = Field(default=96, ge=4, le=1024, description="width of the fitted head, units")
+    hidden: int = Field(
+        default=96,
+        ge=0,
+        le=1024,
+        description="width of the fitted head, units; 0: no patch is judged, but mean and spread of the layers over the picture, in closed form",
+    )
     grain: int = Field(
         default=0,
         ge=0,
@@ -112,7 +118,13 @@ class Head(Section):
     grain_epochs: int = Field(
         default=40, ge=1, description="passes over the fit images for each of those networks, number"
     )
-    patch_share: Share = Field(default=0.25, description="weight of the patch head where such networks judge beside it")
+    patch_share: Share = Field(
+        default=0.25, description="weight of the head over features where such networks judge beside it"
+    )
+    unnamed_share: Share = Field(
+        default=0.0,
+        description="weight of the unnamed channel's evidence in that of the named faults, each in units of its spread over normal images; 0: none",
+    )
     frame_scale: int = Field(
         default=1, ge=1, le=4,
         description="frame's size over the checkpoint's, times; the checkpoint sees the mean of the pixels, the networks all of them",
@@ -123,6 +135,8 @@ class Head(Section):
     def _folds(self) -> Head:
         if self.folds > 1 and self.kind != "fitted":
             raise ValueError("folds are for kind = 'fitted': words have nothing to fit")
+        if self.hidden == 0 and not self.layers:
+            raise ValueError("hidden = 0 reads layers alone: name some")
         return self
 
 
@@ -141,7 +155,7 @@ class Generative(Section):
     )
     questions: Literal["worded", "one-token"] = Field(
         default="worded",
-        description="worded: asked as they stand; one-token: each becomes one token fitted on the site's images, everything else frozen",
+        description="worded: asked unchanged; one-token: each becomes one token fitted on the site's images, everything else frozen",
     )
     stream: bool | None = Field(
         default=None,
@@ -150,7 +164,7 @@ class Generative(Section):
 
 
 class Explain(Section):
-    """Whether a checkpoint that answers in words may also speak; other checkpoints refuse this section."""
+    """Whether a checkpoint that answers in words may also generate explanations; other checkpoints refuse this section."""
 
     speak: bool = Field(
         default=False,
@@ -162,6 +176,22 @@ class Explain(Section):
         description="what it is asked about a fault; {words}: the fault's first phrasing that is no question, or its title",
     )
     tokens: int = Field(default=48, ge=1, le=400, description="longest sentence, tokens")
+
+
+class Unnamed(Section):
+    """The unnamed fault: what is unlike the site's normal pictures, with or without named faults."""
+
+    enabled: bool = Field(default=False, description="whether the bundle has such a channel; it needs images.normal")
+    title: str = Field(default="unlike the normal pictures", min_length=1, description="short name for people")
+    layers: tuple[Share, ...] = Field(
+        default=(0.7, 0.95, 1.0),
+        min_length=1,
+        description="depths of the tower whose features are compared; a tower that is cut takes its own usual ones",
+    )
+    threshold: Share | None = Field(default=None, description="score to flag at, 0..1; none: calibrated")
+    seed: int = Field(
+        default=0, ge=0, description="seed of the painted faults by which it is chosen and its power estimated"
+    )
 
 
 class Quantization(Section):
@@ -208,7 +238,10 @@ class Recipe(Section):
     name: Identifier = Field(description="the bundle's name")
     version: int | None = Field(default=None, ge=1, description="number; none: one more than the newest in the folder")
     checkpoint: str = Field(description="checkpoint folder in Hugging Face layout, relative to the recipe")
-    licence: str = Field(default="unknown", description="licence of the weights, as their card says it")
+    licence: str = Field(
+        default="unknown",
+        description="licence of the weights, from their card; none: what a checkpoint made by `edge-export tower` says, else unknown",
+    )
     budget_ms: float | None = Field(default=None, gt=0, description="latency budget, ms; none: the board's")
     normal_words: tuple[Phrase, ...] = Field(
         min_length=1,
@@ -217,19 +250,38 @@ class Recipe(Section):
     )
     images: Images = Field(default=Images(), description="the site's own images")
     head: Head = Field(default=Head(), description="how features become evidence")
+    unnamed: Unnamed = Field(default=Unnamed(), description="the channel for faults without a name")
     generative: Generative = Field(default=Generative(), description="how a generative checkpoint is asked")
-    explain: Explain = Field(default=Explain(), description="whether a generative checkpoint may also speak")
+    explain: Explain = Field(
+        default=Explain(), description="whether a generative checkpoint may also generate explanations"
+    )
     quantization: Quantization = Field(default=Quantization(), description="what to try")
     tolerance: Tolerance = Field(default=Tolerance(), description="what must hold")
-    faults: tuple[FaultRecipe, ...] = Field(min_length=1, description="the faults to flag")
+    faults: tuple[FaultRecipe, ...] = Field(
+        default=(), description="the faults to flag; at least one, or the unnamed channel"
+    )
 
     @model_validator(mode="after")
     def _ids(self) -> Recipe:
         ids = [fault.id for fault in self.faults]
         if len(set(ids)) != len(ids):
             raise ValueError(f"fault ids repeat: {ids}")
-        if self.head.kind == "fitted" and not self.images.normal:
-            raise ValueError("head.kind = 'fitted' needs images.normal")
+        if not ids and not self.unnamed.enabled:
+            raise ValueError("faults: name at least one, or set unnamed.enabled = true")
+        if self.unnamed.enabled and UNNAMED in ids:
+            raise ValueError(f"{UNNAMED!r} is the unnamed channel's id: call the fault otherwise")
+        if self.unnamed.enabled and not self.images.normal:
+            raise ValueError(
+                "unnamed.enabled needs images.normal: it learns what is normal from them, one picture at least"
+            )
+        if self.head.unnamed_share and not (self.unnamed.enabled and self.head.kind == "fitted"):
+            raise ValueError("head.unnamed_share needs head.kind = 'fitted' and unnamed.enabled = true")
+        if self.head.kind == "fitted" and not ids:
+            raise ValueError("head.kind = 'fitted' needs faults with pictures")
+        if self.head.kind == "fitted" and not self.images.normal and (len(ids) == 1 or self.head.grain):
+            raise ValueError(
+                "head.kind = 'fitted' needs images.normal, or two faults at least, without grain: those are distinguished from each other and not armed"
+            )
         if self.generative.questions == "one-token" and not self.images.normal:
             raise ValueError("generative.questions = 'one-token' needs images.normal")
         return self
@@ -244,6 +296,15 @@ class Recipe(Section):
                     f"{both[0]!r} stands for {fault.id} and for its normal state: remove it from one of them"
                 )
         return self
+
+    @property
+    def channels(self) -> tuple[FaultRecipe, ...]:
+        """Everything that has a score, in the order of scores: the named faults, then the unnamed one."""
+        if not self.unnamed.enabled:
+            return self.faults
+        section = self.unnamed
+        unnamed = FaultRecipe(id=UNNAMED, title=section.title, words=(section.title,), threshold=section.threshold)
+        return (*self.faults, unnamed)
 
     @property
     def fits(self) -> bool:
@@ -266,17 +327,7 @@ class Recipe(Section):
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe. Raises ConfigError that names the key and what is wrong with it."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    try:
-        return Recipe.model_validate(document)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
-        raise ConfigError(f"{path}: {problems}") from error
+    return read_record(path, Recipe)
 
 
 def _plain(phrase: str) -> str:
@@ -286,6 +337,10 @@ def _plain(phrase: str) -> str:
 
 def checkpoint_folder(recipe: Recipe, base: Path) -> Path:
     """The checkpoint's folder; ``base`` is the recipe's. Raises ConfigError if it is not there."""
+    if recipe.checkpoint == NO_CHECKPOINT:
+        raise ConfigError(
+            "checkpoint: none is chosen yet; write the folder of one into the recipe (docs/checkpoints.md says which suit)."
+        )
     folder = (base / expand(recipe.checkpoint)).resolve()
     if not (folder / "config.json").is_file():
         raise ConfigError(f"checkpoint: {folder} has no config.json; give a local Hugging Face checkpoint folder.")
@@ -307,6 +362,7 @@ def find_images(patterns: Sequence[str], base: Path) -> list[Path]:
     found: set[Path] = set()
     for pattern in patterns:
         here = [path for path in _matches(expand(pattern), base) if path.suffix.lower() in PICTURE_SUFFIXES]
+        _refuse_odd_names(here)
         if not here:
             raise ConfigError(
                 f"no JPEG or PNG picture matches {pattern!r} (from {base}; {DATA_ROOT_VARIABLE} is the data folder)."
@@ -314,6 +370,28 @@ def find_images(patterns: Sequence[str], base: Path) -> list[Path]:
         # One spelling a file, whatever pattern found it; its own name stays, though it be a link into a store.
         found.update(path.parent.resolve() / path.name for path in here)
     return sorted(found)
+
+
+def passed_over(patterns: Sequence[str], base: Path) -> Counter[str]:
+    """What patterns match that is no picture that counts: files by their ending, and folders that are links, which are not entered."""
+    found: Counter[str] = Counter()
+    for path in {path for pattern in patterns for path in _matches(expand(pattern), base)}:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found["linked folders"] += path.is_symlink()
+        elif path.suffix.lower() not in PICTURE_SUFFIXES:
+            found[f"{path.suffix.lower() or 'no ending'} files"] += 1
+    return +found
+
+
+def _refuse_odd_names(files: Sequence[Path]) -> None:
+    """Names go into groups, tables and reports, which are text. Raises ConfigError."""
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"the name of {os.fsencode(file)!r} is not UTF-8; rename the picture.") from error
 
 
 def _matches(pattern: str, base: Path) -> Iterator[Path]:

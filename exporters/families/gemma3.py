@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ExportError
-from exporters.families.base import Checkpoint, PixelSpec
-from exporters.onepass.generative import Generative, Parts
+from exporters.families.generative import GenerativeFamily
+from exporters.model import Checkpoint, PixelSpec
+from exporters.onepass.form import Parts
 
 
 @dataclass(frozen=True)
-class Gemma3(Generative):
+class Gemma3(GenerativeFamily):
     """See the module."""
 
     name: ClassVar[str] = "gemma3"

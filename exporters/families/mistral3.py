@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edge.errors import ExportError
-from exporters.families.base import Checkpoint, PixelSpec
-from exporters.onepass.generative import Generative, Parts
+from exporters.families.generative import GenerativeFamily
+from exporters.model import Checkpoint, PixelSpec
+from exporters.onepass.form import Parts
 
 NATIVE_PX = 448  # the family takes any size up to 1540 px; this one gives 256 image tokens at 14 px patches merged by 2
 
 
 @dataclass(frozen=True)
-class Mistral3(Generative):
+class Mistral3(GenerativeFamily):
     """See the module."""
 
     name: ClassVar[str] = "mistral3"

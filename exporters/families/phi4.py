@@ -1,7 +1,8 @@
-"""Phi-4 (text, phi3 architecture) as a scorer over sensor readings: float32 [1, R] -> one logit pair per question, in the same one-pass form.
+"""Phi-4 (text, phi3 architecture) as a scorer of sensor readings: float32 [1, R] -> one logit pair per question.
 
-It has no eyes. The readings stand in the prefix that all questions share, as numbers of fixed width (`onepass.readings`). Phi-4-reasoning was
-trained to think first; give it the empty thought as `opening`, or its yes and no are not where it would answer.
+No bundle carries it yet: the manifest knows no input but a frame, so this is no `Family` of the registry. Its tests and `benchmarks.onepass families`
+are what runs it; an input kind for text makes it one. It takes no picture: the readings are in the prefix that all questions share, as numbers of
+fixed width (`onepass.readings`). Phi-4-reasoning was trained to think first: give it the empty thought as `opening`, or it does not answer there.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ExportError
-from exporters.families.whole import load_whole
+from exporters.checkpoint.whole import load_whole
 from exporters.onepass import layout as lay
-from exporters.onepass.generative import Form
+from exporters.onepass.form import Form
 from exporters.onepass.prompts import Prompts, compile_prompts, encode, load_tokenizer, render
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Phi4:
         return compile_prompts(self.folder, self, questions, image_text="", template=template)
 
     def fields(self, question: str) -> Fields:
-        """Where the readings stand, found behind the words that precede them."""
+        """Where the readings are, found behind the words that precede them."""
         from exporters.onepass.readings import find_fields  # noqa: PLC0415 - imports torch
 
         tokenizer = load_tokenizer(self.folder)
@@ -75,7 +76,7 @@ class Phi4:
         Raises:
             ExportError: the questions part before the readings end.
         """
-        from exporters.onepass.graph import Inputs, OnePass  # noqa: PLC0415 - imports torch
+        from exporters.onepass.module import Inputs, OnePass  # noqa: PLC0415 - imports torch
         from exporters.onepass.readings import ReadingRows  # noqa: PLC0415 - imports torch
         from exporters.onepass.towers import plain_decoder  # noqa: PLC0415 - imports torch
 
@@ -84,7 +85,7 @@ class Phi4:
         layout = lay.split(prompts.sequences)
         places = [place for field in fields.places for place in field]
         if max(places) >= len(layout.prefix):
-            raise ExportError("the readings must stand before the first word in which the questions differ.")
+            raise ExportError("the readings must come before the first word in which the questions differ.")
         source = np.full(len(layout.prefix), -1, dtype=np.int64)
         source[places] = np.arange(len(places))
         embed = model.model.embed_tokens

@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.families.base import Checkpoint, PixelSpec
-from exporters.onepass.generative import Generative, Parts
+from exporters.families.generative import GenerativeFamily
+from exporters.model import Checkpoint, PixelSpec
+from exporters.onepass.form import Parts
 
 NATIVE_PX = 448  # the family takes any size; this one gives 196 image tokens at 16 px patches merged by 2
 
 
 @dataclass(frozen=True)
-class Qwen3Vl(Generative):
+class Qwen3Vl(GenerativeFamily):
     """See the module."""
 
     name: ClassVar[str] = "qwen3-vl"
@@ -38,7 +39,7 @@ class Qwen3Vl(Generative):
         return self.placeholder * (rows * columns)
 
     def positions(self, prefix: Sequence[int], image_token: int, columns: int) -> NDArray[np.int64]:
-        """[3, P]: text counts up on all axes; the picture stands at one time, its tokens at their row and column."""
+        """[3, P]: text counts up on all axes; the picture has one time, its tokens at their row and column."""
         return mrope(prefix, image_token, columns)
 
     def parts(self, model: Any, spec: PixelSpec) -> Parts:  # noqa: ANN401 - transformers' untyped model

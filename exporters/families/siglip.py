@@ -1,4 +1,4 @@
-"""SigLIP; also the fixed-resolution SigLIP 2 checkpoints, whose public configuration says `siglip`."""
+"""SigLIP; also the fixed-resolution SigLIP 2 checkpoints, whose public model_type is `siglip`."""
 
 from exporters.families.dual_encoder import DualEncoder
 

@@ -1,4 +1,4 @@
-"""SigLIP 2 in its NaFlex form: any aspect ratio; here the grid is fixed to the square that fills its patch budget."""
+"""SigLIP 2 in its NaFlex form, with the grid fixed to the square that fills its patch budget."""
 
 from exporters.families.dual_encoder import DualEncoder
 

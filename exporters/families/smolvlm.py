@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from exporters.families.base import Checkpoint, PixelSpec
-from exporters.onepass.generative import Generative, Parts
+from exporters.families.generative import GenerativeFamily
+from exporters.model import Checkpoint, PixelSpec
+from exporters.onepass.form import Parts
 
 
 @dataclass(frozen=True)
-class SmolVlm(Generative):
+class SmolVlm(GenerativeFamily):
     """See the module."""
 
     name: ClassVar[str] = "smolvlm"

@@ -1,19 +1,17 @@
-"""The vision tower of a dual encoder as one fixed-shape torch module that eats raw uint8 frames."""
+"""The vision tower of a dual encoder as one fixed-shape torch module that takes raw uint8 frames."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exporters.families.base import PixelSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from exporters.model import PixelSpec
 
 
 class Tower(nn.Module):
@@ -111,7 +109,7 @@ class WordsHead(nn.Module):
 
 
 class FrameToEvidence(nn.Module):
-    """Tower, then head: uint8 [B, H, W, 3] -> evidence [B, K]. A head that says ``sees_frame`` gets the frame too."""
+    """Tower, then head: uint8 [B, H, W, 3] -> evidence [B, K]. A head with ``sees_frame`` gets the frame too."""
 
     def __init__(self, tower: Tower, head: nn.Module) -> None:
         super().__init__()
@@ -126,7 +124,7 @@ class FrameToEvidence(nn.Module):
 
 
 def layer_index(depth: float, layers: int) -> int:
-    """Which hidden state stands at a depth: 0 is the patch embedding, 1 the last layer's output."""
+    """Which hidden state belongs to a depth: 0 is the patch embedding, 1 the last layer's output."""
     return round(depth * layers)
 
 

@@ -1,4 +1,4 @@
-"""Whether one pass answers as the checkpoint does when it is asked question by question: logits compared, verdicts counted; pure."""
+"""Compares one pass with the checkpoint asked question by question: logits compared, verdicts counted; pure."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def require_exact(
     if found.max_abs <= tolerance and found.flips == 0:
         return found
     worst = int(np.abs(logits - reference).max(axis=(0, 2)).argmax())
-    twins = [
+    swapped = [
         q
         for q in range(reference.shape[1])
         if q != worst and np.abs(logits[:, worst] - reference[:, q]).max() <= tolerance
     ]
-    hint = f"; its logits are those of question {twins[0]}, so questions are swapped" if twins else ""
+    hint = f"; its logits are those of question {swapped[0]}, so questions are swapped" if swapped else ""
     raise ExportError(
         f"the one-pass graph is not the checkpoint: logits differ by up to {found.max_abs:.2e} (allowed {tolerance:g}), "
         f"{found.flips} of {found.verdicts} verdicts flip, most for question {worst}{hint}."

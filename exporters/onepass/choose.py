@@ -1,23 +1,22 @@
-"""Tree or prefix: both forms are exported and timed in turns on the machine at hand, and the faster one is taken."""
+"""Tree or prefix: both forms are exported and timed in turns on this machine, and the faster one is taken."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
-from edge.bundle import Execution
-from edge.infer import Engine
-from exporters.families.base import Question
-from exporters.onepass.generative import Form
-
-if TYPE_CHECKING:
-    from exporters.onepass.generative import GenerativeModel
+from edge.inference.engine import Engine
+from edge.manifest import Execution
+from exporters.device import CPU
+from exporters.graph.export import INPUT, OUTPUT, export
+from exporters.graph.specialise import plain_scale, specialise
+from exporters.onepass.form import Form
 
 ROUNDS = 7
 GAIN = 0.03  # share by which another form must be faster than the family's first: below it is noise, and builds should repeat
@@ -44,39 +43,39 @@ def fastest(times_ms: Mapping[Form, Sequence[float]]) -> Choice:
 
 
 def choose_form(
-    model: GenerativeModel,
-    questions: Sequence[Question],
+    forms: Sequence[Form],
+    make: Callable[[Form], nn.Module],
+    frame: tuple[int, int],
+    faults: int,
     *,
-    provider: str = "CPUExecutionProvider",
+    provider: str = CPU,
     rounds: int = ROUNDS,
 ) -> Choice:
-    """Export every form that the family allows, run them in turns in the daemon's engine, and compare.
+    """Export every form, run them in turns in the daemon's engine, and compare.
 
     Args:
-        model: the loaded checkpoint.
-        questions: their number decides which form wins.
+        forms: what the family allows, its first one first.
+        make: the module of a form, uint8 [1, height, width, 3] -> evidence [1, K]; how many questions it holds decides which form wins.
+        frame: (height, width), px.
+        faults: K.
         provider: ONNX Runtime's execution provider.
         rounds: timed runs of each.
     """
-    from exporters.export import INPUT, OUTPUT, export  # noqa: PLC0415 - imports torch
-    from exporters.specialise import plain_scale, specialise  # noqa: PLC0415 - imports torch
-
-    spec = model.family.pixels(model.checkpoint)
-    frame = np.zeros((1, spec.height, spec.width, 3), dtype=np.uint8)
+    height, width = frame
+    picture = np.zeros((1, height, width, 3), dtype=np.uint8)
+    fused = provider == CPU
     with tempfile.TemporaryDirectory(prefix="forms-") as folder:
         engines: dict[Form, Engine] = {}
-        for form in model.family.forms:
-            formed = replace(model, family=replace(model.family, form=form))
-            module = specialise(formed.graph(questions, None), plain_scale(len(questions)))
-            fused = provider == "CPUExecutionProvider"
-            graph = export(module, spec.height, spec.width, Path(folder) / f"{form}.onnx", fused=fused)
+        for form in forms:
+            module = specialise(make(form), plain_scale(faults))  # the engine takes scores only
+            graph = export(module, height, width, Path(folder) / f"{form}.onnx", fused=fused)
             execution = Execution(graph=graph.name, provider=provider, intra_op_threads=1, scheme="float32")
             engines[form] = Engine.load(graph, execution, input_name=INPUT, output_name=OUTPUT)
         times: dict[Form, list[float]] = {form: [] for form in engines}
         for turn in range(rounds + 1):
             for form, engine in engines.items():
                 start = time.perf_counter()
-                engine.run(frame)
+                engine.run(picture)
                 if turn:  # the first round warms up
                     times[form].append((time.perf_counter() - start) * 1e3)
     return fastest(times)

@@ -1,7 +1,7 @@
-"""How K questions about one image lie in one sequence: what they share, where each branches off, and who sees whom.
+"""How K questions about one image are laid out in one sequence: shared prefix, branches, and attention mask.
 
 Every question is first written out in full, as the token sequence that the checkpoint's own tokenizer makes of it. What all of them begin with
-is the *prefix* (the image stands in it); what is left of each is its *suffix*. The tree form packs the suffixes behind the prefix as a trie, so
+is the *prefix* (the image is in it); what is left of each is its *suffix*. The tree form packs the suffixes behind the prefix as a trie, so
 that questions which begin alike share those tokens too; the prefix form keeps them as a padded batch. Pure: token numbers in, arrays out.
 """
 
@@ -33,7 +33,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The suffixes as a trie. Node n stands at position len(prefix) + n of the packed sequence.
+    """The suffixes as a trie. Node n has position len(prefix) + n of the packed sequence.
 
     Attributes:
         tokens: token of each node.
@@ -85,7 +85,7 @@ def grow(suffixes: Sequence[Sequence[int]]) -> Tree:
 
 
 def tree_mask(prefix: int, tree: Tree, *, window: int | None = None, blocks: Sequence[tuple[int, int]] = ()) -> Mask:
-    """Who sees whom in the packed sequence.
+    """Which position attends to which in the packed sequence.
 
     Args:
         prefix: tokens before the first node.
@@ -113,7 +113,7 @@ def suffix_mask(prefix: int, length: int, *, window: int | None = None) -> Mask:
     """What the tokens of a suffix see of the cached prefix and of their own suffix.
 
     Returns:
-        [length, prefix + length], the same for every question: padding stands behind the last real token and is never looked at.
+        [length, prefix + length], the same for every question: padding follows the last real token and is never read.
     """
     rows = np.arange(prefix, prefix + length)
     columns = np.arange(prefix + length)
@@ -150,7 +150,7 @@ def runs(tokens: Sequence[int], wanted: int) -> tuple[tuple[int, int], ...]:
 
 
 def _near(rows: NDArray[np.int64], columns: NDArray[np.int64], window: int | None) -> Mask:
-    """[rows, columns] True where a row's token stands fewer than `window` tokens behind the column's."""
+    """[rows, columns] True where a row's token comes fewer than `window` tokens after the column's."""
     distance = rows[:, None] - columns[None, :]
     if window is None:
         return np.ones_like(distance, dtype=np.bool_)

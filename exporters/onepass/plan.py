@@ -1,34 +1,43 @@
-"""How large a one-pass graph will be and how much it computes, from the weight headers alone; pure."""
+"""Estimates a one-pass graph's size and work from the weight headers alone; pure."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from exporters.families.base import Checkpoint, Geometry
-
-if TYPE_CHECKING:
-    from exporters.onepass.generative import Generative
+from exporters.checkpoint.naming import stacked
+from exporters.model import Checkpoint, Geometry, StreamPlan
 
 FIXED_TOKENS = 24  # a chat template and the instruction, beside the image
 QUESTION_TOKENS = 14  # a worded question that shares its beginning with others
 TOWER_WORDS = ("vision", "visual", "connector", "projector")
-OUTSIDE = ("embed_tokens", "lm_head", "position_embedding", "pos_embed")  # tables: a few rows of them become constants
+EXPERTS = ".experts."
+OUTSIDE = (
+    "embed_tokens",
+    "lm_head",
+    "position_embedding",
+    "pos_embed",
+    "mtp.",
+)  # tables, of which a few rows become constants; a draft head
 
 
-def estimate(family: Generative, checkpoint: Checkpoint, faults: int) -> Geometry:
-    """Weights of matrix products and all others in the graph, and the work of one frame."""
-    tower, decoder = split_shapes(checkpoint.shapes)
-    spec = family.pixels(checkpoint)
-    rows, columns = family.grid(checkpoint)
-    patches = (spec.height // family.patch_px(checkpoint)) * (spec.width // family.patch_px(checkpoint))
-    tokens = rows * columns + FIXED_TOKENS + faults * (1 if family.questions == "one-token" else QUESTION_TOKENS)
+def estimate(checkpoint: Checkpoint, *, patches: int, image_tokens: int, faults: int, question_tokens: int) -> Geometry:
+    """Weights of matrix products and all others in the graph, and the work of one frame.
+
+    Args:
+        checkpoint: headers of its weights.
+        patches: that the tower sees.
+        image_tokens: that the decoder sees.
+        faults: questions.
+        question_tokens: of one question, behind what all share.
+    """
+    tower, decoder = split_shapes(stacked(checkpoint.shapes))
+    tokens = image_tokens + FIXED_TOKENS + faults * question_tokens
     matmul = _products(tower) + _products(decoder)
     others = sum(map(math.prod, tower.values())) + sum(map(math.prod, decoder.values())) - matmul
-    flop = 2.0 * patches * _products(tower) + 2.0 * tokens * _products(decoder)
+    flop = 2.0 * patches * _products(tower) + 2.0 * tokens * _active(decoder, checkpoint.config)
     flop += _attention(checkpoint.config.get("vision_config", {}), patches)
     flop += _attention(checkpoint.config.get("text_config", checkpoint.config), tokens)
     return Geometry(matmul, others, flop, _products(decoder))
@@ -44,7 +53,15 @@ def split_shapes(
 
 
 def _products(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    return sum(math.prod(shape) for shape in shapes.values() if len(shape) == 2)
+    return sum(math.prod(shape) for name, shape in shapes.items() if len(shape) == 2 or EXPERTS in name)
+
+
+def _active(decoder: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> float:
+    """Weights that one token is multiplied with: of a mixture only the experts that it chooses."""
+    text = config.get("text_config", config)
+    share = int(text.get("num_experts_per_tok", 1)) / int(text.get("num_experts", 1))
+    routed = sum(math.prod(shape) for name, shape in decoder.items() if EXPERTS in name)
+    return _products(decoder) - routed * (1.0 - share)
 
 
 def _attention(config: Mapping[str, Any], tokens: int) -> float:
@@ -53,30 +70,6 @@ def _attention(config: Mapping[str, Any], tokens: int) -> float:
     heads = int(config.get("num_attention_heads", config.get("num_heads", 1)))
     width = heads * int(config.get("head_dim") or int(config.get("hidden_size", 0)) // heads)
     return 4.0 * tokens * tokens * width * layers
-
-
-@dataclass(frozen=True, slots=True)
-class StreamPlan:
-    """What a streamed export (`exporters.stream`) will write and need.
-
-    Attributes:
-        parameters: numbers in the graph.
-        output_bytes: graph with its external data.
-        peak_bytes: largest resident memory of the process that exports.
-        cpu_seconds: processor time of the export on the machine that the constants below were measured on, s.
-        runtime_bytes: what ONNX Runtime holds to run it.
-    """
-
-    parameters: int
-    output_bytes: int
-    peak_bytes: int
-    cpu_seconds: float
-    runtime_bytes: int
-
-    @property
-    def idle_bytes(self) -> int:
-        """What the process holds before and after it writes."""
-        return TOOLCHAIN_BYTES
 
 
 # Fitted to the four sizes of benchmarks/results/onepass_sizes.md: torch, transformers and onnxscript alone, then what every traced layer adds.
@@ -99,7 +92,7 @@ def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, passes: i
         scheme: "float32" or "dynamic-int8".
         passes: how often the decoder's layers are traced: 1 as a tree, 2 in the prefix form.
     """
-    tower, decoder = split_shapes(shapes)
+    tower, decoder = split_shapes(stacked(shapes))
     kept = tower | decoder
     matmul = _products(tower) + _products(decoder)
     parameters = sum(map(math.prod, kept.values()))
@@ -112,10 +105,10 @@ def plan_stream(shapes: Mapping[str, tuple[int, ...]], scheme: str, *, passes: i
     peak = TOOLCHAIN_BYTES + plain * LAYER_BYTES + recurrent * RECURRENT_LAYER_BYTES + largest * 4 * COPIES
     seconds = TOOLCHAIN_SECONDS + plain * LAYER_SECONDS + recurrent * RECURRENT_LAYER_SECONDS
     seconds += parameters * SECONDS_PER_NUMBER
-    return StreamPlan(parameters, output, int(peak), seconds, int(output + RUNTIME_BYTES))
+    return StreamPlan(parameters, output, int(peak), seconds, int(output + RUNTIME_BYTES), TOOLCHAIN_BYTES)
 
 
 def _layers(names: Iterable[str]) -> set[str]:
-    """What stands before and with the number of a layer, each once."""
+    """The layers' names up to and with their number, each once."""
     found = (re.match(r"(.*\.(?:layers|blocks)\.\d+)\.", name) for name in names)
     return {match.group(1) for match in found if match}

@@ -1,4 +1,4 @@
-"""Questions in words become token sequences, by the checkpoint's own tokenizer and chat template; the device needs neither.
+"""Turns questions in words into token sequences, by the checkpoint's own tokenizer and chat template.
 
 Tokens are made of the whole prompt of every question, as the reference implementation would be asked, never of pieces: what the questions share
 is found afterwards on the tokens (`layout.split`), so a tokenizer that merges across a seam cannot make the graph differ from the reference.
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge.errors import ExportError
-from exporters.families.base import loading
-from exporters.families.whole import read_tokenizer
+from exporters.checkpoint.folder import loading
+from exporters.checkpoint.whole import read_tokenizer
 
 INSTRUCTION_FIRST = (
-    "Answer with yes or no. {question}"  # the instruction stands in the shared prefix and costs one branch nothing
+    "Answer with yes or no. {question}"  # the instruction is in the shared prefix and costs one branch nothing
 )
 
 
@@ -69,7 +69,7 @@ def compile_prompts(
         folder: the checkpoint.
         family: its family.
         questions: K questions in words.
-        image_text: what stands for the image, special tokens written out; empty for a text model.
+        image_text: the placeholder of the image, special tokens written out; empty for a text model.
         template: text of the user's turn; must contain {question}.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Sensor readings as words of a prompt: a text model scores "given these readings, is the gearbox failing?" without a tokenizer on the device.
+"""Writes sensor readings as words of a prompt, so that a text model scores them without a tokenizer on the device.
 
-A reading is written as a whole number of fixed width in a unit chosen by the engineer ("vibration 043 x 0.1 mm/s"). The tokens of all numbers
+Only `families.phi4` uses it, which no bundle carries yet (see there). A reading is written as a whole number of fixed width in a unit chosen by the engineer ("vibration 043 x 0.1 mm/s"). The tokens of all numbers
 are looked up at export, behind the very words that precede them, so in the graph a reading is: divide, round, clip, look up its row of tokens,
 look up their embeddings. This works for tokenizers that write a digit a token and for those that write three digits a token alike.
 """
@@ -29,7 +29,7 @@ class Reading:
     Attributes:
         name: as the prompt calls it, e.g. "vibration".
         unit: as the prompt writes it, e.g. "mm/s".
-        step: what one count of the written number stands for, in that unit; readings are clipped to 0 .. 999 steps.
+        step: what one count of the written number is, in that unit; readings are clipped to 0 .. 999 steps.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Fields:
-    """Where the readings stand in the prompt, and the tokens of every number that they can be.
+    """Where the readings are in the prompt, and the tokens of every number that they can be.
 
     Attributes:
         places: for each reading the token positions of its number.

@@ -1,4 +1,4 @@
-"""Gated delta layers (Qwen3.5) in operators that ONNX has: the chunked rule with its triangular system inverted block by block.
+"""Gated delta layers (Qwen3.5) in ONNX operators: the chunked rule with its triangular system inverted block by block.
 
 The library solves a unit triangular system for every chunk, which ONNX lacks, or walks row by row, which does not trace in reasonable time.
 Here the inverse is built from blocks of 1, 2, 4 ... rows: with T the inverse of the diagonal blocks and L the part of the system that joins
@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from exporters.onepass.graph import Recording, Shared
+from exporters.onepass.module import Recording, Shared
 
 CHUNK = 64  # most rows of one triangular system
 
@@ -101,7 +101,7 @@ def delta_rule(
 
 
 def unit_triangular_inverse(system: Tensor) -> Tensor:
-    """Inverse of I + the strictly lower part of `system` [..., n, n]; what stands on and above the diagonal is not looked at."""
+    """Inverse of I + the strictly lower part of `system` [..., n, n]; the diagonal and what is above it are ignored."""
     size = system.shape[-1]
     place = torch.arange(size)
     inverse = torch.eye(size)

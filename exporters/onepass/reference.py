@@ -1,4 +1,4 @@
-"""The reference: transformers' own whole forward pass, asked one question at a time, which the one-pass graph must agree with."""
+"""The reference for the one-pass graph: transformers' own forward pass, one question at a time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from exporters.families.whole import read_image_processor
+from exporters.checkpoint.whole import read_image_processor
 from exporters.onepass import layout as lay
+from exporters.onepass.generative import Loaded
 from exporters.onepass.prompts import Prompts
 
-if TYPE_CHECKING:
-    from exporters.onepass.generative import GenerativeModel
 
-
-def process(model: GenerativeModel, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+def process(model: Loaded, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Pixel values [1, ...] by the checkpoint's own image processor.
 
     Args:
@@ -33,8 +32,13 @@ def process(model: GenerativeModel, frame: NDArray[np.uint8]) -> NDArray[np.floa
     return values if model.family.batched_pixels else values[None]
 
 
+def normalise(model: Loaded, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pixel values [N, ...] of frames [N, H, W, 3] of the graph's size."""
+    return np.concatenate([process(model, frame) for frame in frames])
+
+
 def ask(
-    model: GenerativeModel, pixels: NDArray[np.float32], prompts: Prompts, last: torch.Tensor | None = None
+    model: Loaded, pixels: NDArray[np.float32], prompts: Prompts, last: torch.Tensor | None = None
 ) -> NDArray[np.float32]:
     """Logits [N, Q, 2] (yes, no) behind each of Q prompts for each of N pictures, one whole forward pass each.
 
@@ -70,9 +74,7 @@ def ask(
     return answers
 
 
-def ask_soft(
-    model: GenerativeModel, pixels: NDArray[np.float32], bare: Prompts, soft: torch.Tensor
-) -> NDArray[np.float32]:
+def ask_soft(model: Loaded, pixels: NDArray[np.float32], bare: Prompts, soft: torch.Tensor) -> NDArray[np.float32]:
     """Like `ask`, with one-token questions `soft` [K, D] behind what the `bare` prompts share."""
     prefix = lay.split(bare.sequences).prefix
     return ask(model, pixels, replace(bare, sequences=((*prefix, bare.yes),) * len(soft)), last=soft)
@@ -80,16 +82,16 @@ def ask_soft(
 
 @contextmanager
 def _tower_once(inner: Any) -> Iterator[None]:  # noqa: ANN401 - transformers' untyped model
-    """While it lasts, the model looks at its picture once, whatever it is asked: most of the reference's time."""
-    look = getattr(inner, "get_image_features", None)
-    if look is None:
+    """While it lasts, the tower runs once for a picture, whatever is asked: most of the reference's time."""
+    images_of = getattr(inner, "get_image_features", None)
+    if images_of is None:
         yield
         return
     seen: list[Any] = []
 
     def once(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - likewise
         if not seen:
-            seen.append(look(*arguments, **options))
+            seen.append(images_of(*arguments, **options))
         return seen[0]
 
     inner.get_image_features = once
@@ -113,8 +115,8 @@ def _replaced(embed: torch.nn.Module, vector: torch.Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def speak(
-    model: GenerativeModel, pixels: NDArray[np.float32], sequence: Sequence[int], *, ends: Sequence[int], tokens: int
+def generate(
+    model: Loaded, pixels: NDArray[np.float32], sequence: Sequence[int], *, ends: Sequence[int], tokens: int
 ) -> tuple[int, ...]:
     """The tokens that follow a prompt one by one, the best each time, by one whole forward pass each.
 
@@ -128,10 +130,10 @@ def speak(
     shapes = _shapes(model)
     image_token = model.family.image_token(model.checkpoint)
     values = torch.from_numpy(pixels[None] if model.family.batched_pixels else pixels)
-    said: list[int] = []
+    generated: list[int] = []
     with torch.inference_mode():
-        while len(said) < tokens:
-            whole = np.asarray([*sequence, *said], dtype=np.int64)[None]
+        while len(generated) < tokens:
+            whole = np.asarray([*sequence, *generated], dtype=np.int64)[None]
             extras = {k: torch.from_numpy(v) for k, v in model.family.reference_extras(whole, image_token).items()}
             output = model.model(
                 input_ids=torch.from_numpy(whole),
@@ -145,26 +147,24 @@ def speak(
             best = int(output.logits[0, -1].argmax())
             if best in ends:
                 break
-            said.append(best)
-    return tuple(said)
+            generated.append(best)
+    return tuple(generated)
 
 
-def _shapes(model: GenerativeModel) -> dict[str, Any]:
-    """What the image processor says of a picture's shape, for the families that want to know."""
+def _shapes(model: Loaded) -> dict[str, Any]:
+    """The picture's shape as the image processor reports it, for the families that need it."""
     spec = model.family.pixels(model.checkpoint)
     blank = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
     found = _processor(model.checkpoint.folder)(images=_picture(blank), return_tensors="pt", **_options(model))
     return {name: value for name, value in found.items() if name in {"image_sizes", "image_grid_thw"}}
 
 
-def _options(model: GenerativeModel) -> dict[str, Any]:
+def _options(model: Loaded) -> dict[str, Any]:
     spec = model.family.pixels(model.checkpoint)
     return model.family.processor_call(spec)
 
 
 def _picture(frame: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - a PIL image
-    from PIL import Image  # noqa: PLC0415 - only the reference needs it
-
     return Image.fromarray(frame)
 
 

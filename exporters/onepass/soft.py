@@ -1,4 +1,4 @@
-"""One-token questions: for each fault one embedding is fitted that asks as the words do, or better; everything else stays frozen.
+"""Fits one embedding per fault that asks as its words do, or better; everything else stays frozen.
 
 The prefix (image and instruction) does not depend on the question, so it is run once for each picture and its keys and values are kept; a step of
 the fit then decodes one token a fault. Pure but for the model: arrays in, embeddings out.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,25 +17,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.errors import ExportError
-from exporters.families.base import Question
-from exporters.onepass.graph import OnePass, Recording
-
-if TYPE_CHECKING:
-    from exporters.onepass.generative import GenerativeModel
+from exporters.model import Examples, Question
+from exporters.onepass.assembly import assemble, make_inputs
+from exporters.onepass.generative import Loaded
+from exporters.onepass.module import OnePass, Recording
 
 MEMORY_BYTES = 2 * 2**30  # most that the kept prefixes may take; more pictures are thinned
 STEPS = 1200
 BATCH = 48
-LOOK_EVERY = 40  # steps between looks at the held pictures
+EVALUATE_EVERY = 40  # steps between evaluations on the held pictures
 RATE = 0.1  # of the embeddings' own size, a step
 STARTS = 4  # fitted side by side; the best is kept, for each question by itself
-LEAST_SPREAD = 0.25  # variance of log odds; a question that says the same of every picture is no guide
+LEAST_SPREAD = 0.25  # variance of log odds; a question with the same answer for every picture is no guide
 RIDGE = 0.5
 
 
 @dataclass
 class Remembered:
-    """Stands in for a cache: every picture of a batch goes on from its own prefix. Keys and values [pictures, heads, P, width] by layer."""
+    """Used as a cache: every picture of a batch goes on from its own prefix. Keys and values [pictures, heads, P, width] by layer."""
 
     pairs: dict[int, tuple[Tensor, Tensor]]
 
@@ -90,7 +89,7 @@ class SideBySide(nn.Module):
         return cast("Tensor", self.graph.norm(hidden) @ (yes - no))
 
     def _same(self, name: str) -> Tensor:
-        """Every question stands at the place right behind the prefix."""
+        """Every question has the position directly after the prefix."""
         first = self._buffer(name)[:, :1]
         return first.expand(1, self.questions, *first.shape[2:])
 
@@ -98,11 +97,11 @@ class SideBySide(nn.Module):
         return cast("Tensor", getattr(self.graph, name))
 
 
-def start_tokens(model: GenerativeModel, questions: Sequence[Question]) -> Tensor:
+def start_tokens(model: Loaded, questions: Sequence[Question]) -> Tensor:
     """Where the fit starts, [K, D]: the mean embedding of each fault's words as they are asked."""
     prompts = model.family.compile(model.checkpoint, questions)
     parts = model.family.parts(model.model, model.family.pixels(model.checkpoint))
-    inputs = model.family.inputs(model.checkpoint, prompts, parts)
+    inputs = make_inputs(model.family, model.checkpoint, prompts, parts)
     row = {token: index for index, token in enumerate(inputs.vocabulary)}
     means, suffixes = [], iter(inputs.layout.suffixes)
     for question in questions:
@@ -120,43 +119,28 @@ def remember(graph: OnePass, frames: NDArray[np.uint8]) -> tuple[Remembered, NDA
         return Remembered.of([graph.remember(torch.from_numpy(frames[index][None])) for index in taken]), taken
 
 
-def fit(
-    model: GenerativeModel,
-    start: Tensor,
-    frames: NDArray[np.uint8],
-    targets: NDArray[np.float32],
-    held: NDArray[np.bool_],
-    *,
-    guide: NDArray[np.float32] | None = None,
-    steps: int = STEPS,
-    seed: int = 0,
-) -> Tensor:
+def fit(model: Loaded, start: Tensor, examples: Examples, *, steps: int = STEPS, seed: int = 0) -> Tensor:
     """Fit the questions; returns [K, D].
 
     Args:
         model: the loaded checkpoint; not changed.
         start: [K, D] where to start.
-        frames: pictures uint8 [N, H, W, 3] of the graph's size.
-        targets: [N, K] 1 where the fault shows, 0 where it does not, or what the worded question says in between.
-        guide: [N, K] what the worded questions say, as log odds; labels are few, and each picture has one of these.
-        held: [N] pictures that only choose start and step, for each question by itself. None held: those that it is fitted on choose.
+        examples: pictures and what they show.
         steps: steps of the fit.
         seed: of the draw of pictures.
 
     Raises:
         ExportError: the family has recurrent layers, which keep no prefix that many questions could go on from at once.
     """
-    graph = model.family.assemble(
-        model.checkpoint, model.model, model.family.bare(model.checkpoint), "prefix", soft=start
-    )
-    assert isinstance(graph, OnePass)  # noqa: S101 - tells the type checker
+    bare = model.family.bare(model.checkpoint)
+    graph = assemble(model.family, model.checkpoint, model.model, bare, "prefix", soft=start)
     if "linear" in graph.kinds:
         raise ExportError(
             f"{model.family.name} has recurrent layers: one-token questions cannot be fitted; ask in words."
         )
-    prefixes, taken = remember(graph, frames)
-    wanted, kept = torch.from_numpy(targets[taken]).repeat(1, STARTS), torch.from_numpy(held[taken])
-    said = None if guide is None else torch.from_numpy(guide[taken]).repeat(1, STARTS)
+    prefixes, taken = remember(graph, examples.frames)
+    wanted, kept = torch.from_numpy(examples.targets[taken]).repeat(1, STARTS), torch.from_numpy(examples.held[taken])
+    guide = None if examples.guide is None else torch.from_numpy(examples.guide[taken]).repeat(1, STARTS)
     weight = _balance(wanted)
     ask = SideBySide(graph, STARTS * len(start))
     size = float(cast("Tensor", graph.rows).pow(2).mean().sqrt())
@@ -164,20 +148,20 @@ def fit(
     soft = _starts(start, size, generator).requires_grad_()
     best, least = soft.detach().clone(), torch.full((len(soft),), math.inf)
     optimiser = torch.optim.Adam([soft])
-    pool, looked = torch.nonzero(~kept)[:, 0], torch.nonzero(kept if bool(kept.any()) else ~kept)[:, 0]
+    pool, evaluated = torch.nonzero(~kept)[:, 0], torch.nonzero(kept if bool(kept.any()) else ~kept)[:, 0]
 
     def losses(rows: Tensor) -> Tensor:
         margins = ask(soft, prefixes.take(rows))
-        return _loss(margins, wanted[rows], weight[rows], None if said is None else said[rows])
+        return _loss(margins, wanted[rows], weight[rows], None if guide is None else guide[rows])
 
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = RATE * size * 0.5 * (1 + math.cos(math.pi * step / steps))
         optimiser.zero_grad()
         losses(pool[torch.randint(len(pool), (min(BATCH, len(pool)),), generator=generator)]).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         optimiser.step()
-        if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
+        if (step + 1) % EVALUATE_EVERY == 0 or step + 1 == steps:
             with torch.no_grad():
-                found = losses(looked)
+                found = losses(evaluated)
                 better = found < least
                 best[better], least[better] = soft.detach()[better], found[better]
     winner = least.view(STARTS, -1).argmin(0)
@@ -197,13 +181,13 @@ def _balance(wanted: Tensor) -> Tensor:
     return wanted * (0.5 / share) + (1 - wanted) * (0.5 / (1 - share))
 
 
-def _loss(margins: Tensor, wanted: Tensor, weight: Tensor, said: Tensor | None) -> Tensor:
-    """[K] weighted cross entropy of the margins, and their distance from what the worded questions say where that is given."""
+def _loss(margins: Tensor, wanted: Tensor, weight: Tensor, guide: Tensor | None) -> Tensor:
+    """[K] weighted cross entropy of the margins, and their distance from what the worded questions answer, where that is given."""
     each = nn.functional.binary_cross_entropy_with_logits(margins, wanted, weight=weight, reduction="none")
-    if said is None:
+    if guide is None:
         return each.mean(0)
-    spread = said.var(0).clamp(min=LEAST_SPREAD)
-    return each.mean(0) + ((margins - said).pow(2) / spread).mean(0)
+    spread = guide.var(0).clamp(min=LEAST_SPREAD)
+    return each.mean(0) + ((margins - guide).pow(2) / spread).mean(0)
 
 
 def log_odds(worded: NDArray[np.float32], labels: NDArray[np.float32], *, rounds: int = 25) -> NDArray[np.float32]:
@@ -211,7 +195,7 @@ def log_odds(worded: NDArray[np.float32], labels: NDArray[np.float32], *, rounds
     weight = _balance(torch.from_numpy(labels[:, None]))[:, 0].numpy()
     inputs = np.stack([worded, np.ones_like(worded)], axis=1).astype(np.float64)
     line = np.zeros(2)
-    for _ in range(rounds):  # Newton's method; the ridge keeps it finite where a question tells all apart
+    for _ in range(rounds):  # Newton's method; the ridge keeps it finite where a question separates all pictures
         odds = 1.0 / (1.0 + np.exp(-(inputs @ line)))
         slope = inputs.T @ (weight * (odds - labels)) + RIDGE * line
         bend = (inputs * (weight * odds * (1.0 - odds))[:, None]).T @ inputs + RIDGE * np.eye(2)

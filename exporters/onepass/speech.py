@@ -1,4 +1,4 @@
-"""A generative checkpoint that may also speak: its decoder as two graphs, a table of its tokens' bytes, and the proof that they say what it says.
+"""Exports a generative checkpoint's decoder for text: two graphs, a table of token bytes, and the proof against the checkpoint.
 
 `begin` runs the tower and what all questions share, and gives the cache; `follow` puts one token behind a cache of fixed size and gives the best
 next one. The question of each fault goes through `follow` token by token, so there is no third graph. The daemon's loop is `edge.explain.speech`.
@@ -11,30 +11,32 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge.bundle import Execution
-from edge.bundle import Speech as Section
 from edge.errors import ExportError
 from edge.explain.speech import BEST, FRAME, KEY, KEYS, PLACE, SURE, TOKEN, VALUE, VALUES, Speech, Thought
-from edge.session import Brake, Graph, open_session
-from exporters.export import trace
-from exporters.onepass.graph import Inputs, OnePass, Pixels, Recording
-from exporters.onepass.prompts import compile_prompts, load_tokenizer
-from exporters.onepass.reference import speak
-from exporters.quantize import quantize
-
-if TYPE_CHECKING:
-    from exporters.onepass.generative import GenerativeModel, Parts
+from edge.inference.onnx_session import Brake, Graph, open_session
+from edge.manifest import Execution
+from edge.manifest import Speech as Section
+from exporters.device import CPU
+from exporters.graph.export import trace
+from exporters.graph.quantize import quantize
+from exporters.model import SpeechGraphs, SpeechRequest
+from exporters.onepass.assembly import make_inputs
+from exporters.onepass.form import Parts
+from exporters.onepass.generative import Loaded
+from exporters.onepass.module import OnePass, Pixels, Recording
+from exporters.onepass.prompts import Prompts, compile_prompts, load_tokenizer
+from exporters.onepass.reference import generate, normalise
 
 FOLDER = "speech"
 TEMPLATE = "{question}"
-COMPARED = 4  # sentences that the float checkpoint is asked for: it makes each word by a whole forward pass
+COMPARED = 4  # sentences compared with the float checkpoint, which runs a whole forward pass for each token
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -54,14 +56,14 @@ class Begin(OnePass):
 
 @dataclass
 class Behind:
-    """Stands in for a cache while one token is put behind it: [layers, heads, room, width]."""
+    """Used as a cache while one token is appended: [layers, heads, room, width]."""
 
     keys: Tensor
     values: Tensor
     new: dict[int, tuple[Tensor, Tensor]]
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """[1, heads, room + 1, width]: the token's own stands behind all places, wherever it belongs; the mask hides the empty ones."""
+        """[1, heads, room + 1, width]: the token's own comes after all places, wherever it belongs; the mask hides the empty ones."""
         self.new[layer] = (keys, values)
         past = slice(layer, layer + 1)
         return torch.cat([self.keys[past], keys], dim=2), torch.cat([self.values[past], values], dim=2)
@@ -121,63 +123,37 @@ class Follow(nn.Module):
         return cast("Tensor", getattr(self, name)).index_select(1, place)
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """What a bundle gets: files by their path in it, and the manifest's section."""
-
-    files: dict[str, Path]
-    section: Section
-
-
-def build(
-    model: GenerativeModel,
-    questions: Sequence[str],
-    frames: NDArray[np.uint8],
-    folder: Path,
-    *,
-    tokens: int,
-    scheme: str,
-    reduce_range: bool,
-) -> Spoken:
+def build(model: Loaded, request: SpeechRequest) -> SpeechGraphs:
     """Export, quantize and prove.
 
-    Args:
-        model: the loaded checkpoint.
-        questions: one for each fault, in words.
-        frames: pictures uint8 [N, H, W, 3] on which its sentences are compared with the checkpoint's.
-        folder: to write in.
-        tokens: longest sentence.
-        scheme: float32, or dynamic-int8 for any other.
-        reduce_range: as the board wants it.
-
     Raises:
-        ExportError: layers that keep no keys and values, or the float graphs do not say what the checkpoint says.
+        ExportError: layers that keep no keys and values, or the float graphs differ from the checkpoint.
     """
-    begin, follow, section = _modules(model, questions, tokens)
+    folder, tokens, scheme = request.folder, request.tokens, request.scheme
+    begin, follow, section = _modules(model, request.questions, tokens)
     spec = model.family.pixels(model.checkpoint)
     plain = {
         "begin": _trace_begin(begin, (1, spec.height, spec.width, 3), folder / "begin.onnx"),
         "follow": _trace_follow(follow, section.room, folder / "follow.onnx"),
     }
     (folder / "pieces.json").write_text(json.dumps(token_pieces(model.checkpoint.folder)), encoding="utf-8")
-    chosen = frames[np.linspace(0, len(frames) - 1, min(COMPARED, len(frames))).astype(int)]
-    wanted = _said_by_checkpoint(model, questions, section, chosen, tokens)
-    if (found := _said_by_graphs(plain, section, chosen, tokens)) != wanted:
+    count = len(request.frames)
+    chosen = request.frames[np.linspace(0, count - 1, min(COMPARED, count)).astype(int)]
+    wanted = _tokens_of_checkpoint(model, request.questions, section, chosen, tokens)
+    if (found := _tokens_of_graphs(plain, section, chosen, tokens)) != wanted:
         pairs = [(ours, theirs) for ours, theirs in zip(found, wanted, strict=True) if ours != theirs]
-        raise ExportError(
-            f"the decode graphs do not say what the checkpoint says: tokens {pairs[0][0]} for {pairs[0][1]}."
-        )
+        raise ExportError(f"the decode graphs differ from the checkpoint: tokens {pairs[0][0]} for {pairs[0][1]}.")
     graphs = plain
     if scheme != "float32":
         graphs = {
             name: quantize(
-                "dynamic-int8", graph, folder / f"{name}-int8.onnx", frames=frames[:1], input_name=FRAME,
-                reduce_range=reduce_range,
+                "dynamic-int8", graph, folder / f"{name}-int8.onnx", frames=chosen[:1], input_name=FRAME,
+                reduce_range=request.reduce_range,
             )
             for name, graph in plain.items()
         }  # fmt: skip
-        found = _said_by_graphs(graphs, section, chosen, tokens)
-    return Spoken(
+        found = _tokens_of_graphs(graphs, section, chosen, tokens)
+    return SpeechGraphs(
         files={
             section.begin: graphs["begin"],
             section.follow: graphs["follow"],
@@ -193,7 +169,7 @@ def build(
     )
 
 
-def _modules(model: GenerativeModel, questions: Sequence[str], tokens: int) -> tuple[Begin, Follow, Section]:
+def _modules(model: Loaded, questions: Sequence[str], tokens: int) -> tuple[Begin, Follow, Section]:
     family, checkpoint = model.family, model.checkpoint
     spec = family.pixels(checkpoint)
     parts = family.parts(model.model, spec)
@@ -201,11 +177,7 @@ def _modules(model: GenerativeModel, questions: Sequence[str], tokens: int) -> t
         raise ExportError(
             f"{family.name} has recurrent layers, which the decode graph does not keep: leave explain.speak out."
         )
-    rows, columns = family.grid(checkpoint)
-    prompts = compile_prompts(
-        checkpoint.folder, family, questions, image_text=family.image_text(rows, columns), template=TEMPLATE
-    )
-    inputs: Inputs = family.inputs(checkpoint, prompts, parts)
+    inputs = make_inputs(family, checkpoint, _prompts(model, questions), parts)
     begin = Begin(front=Pixels(spec.mean, spec.std, parts.tower), decoder=parts.decoder, inputs=inputs, form="prefix")
     prefix = len(inputs.layout.prefix)
     room = prefix + max(map(len, inputs.layout.suffixes)) + tokens
@@ -225,6 +197,14 @@ def _modules(model: GenerativeModel, questions: Sequence[str], tokens: int) -> t
     return begin.eval(), follow.eval(), section
 
 
+def _prompts(model: Loaded, questions: Sequence[str]) -> Prompts:
+    """The questions unchanged, without the instruction to answer yes or no."""
+    family, checkpoint = model.family, model.checkpoint
+    return compile_prompts(
+        checkpoint.folder, family, questions, image_text=family.prompt_image(checkpoint), template=TEMPLATE
+    )
+
+
 def special_tokens(tokenizer: Any) -> set[int]:  # noqa: ANN401 - transformers ships no types
     """Tokens that are no words; any of them ends a sentence."""
     added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -232,7 +212,7 @@ def special_tokens(tokenizer: Any) -> set[int]:  # noqa: ANN401 - transformers s
 
 
 def token_pieces(folder: Path) -> list[str]:
-    """For each token the bytes that it stands for, as a text whose characters are those bytes; nothing for special ones."""
+    """For each token the bytes that it represents, as a text whose characters are those bytes; nothing for special ones."""
     tokenizer = load_tokenizer(folder)
     byte_level = "ByteLevel" in json.dumps(json.loads(tokenizer.backend_tokenizer.to_str())["decoder"])
     special = special_tokens(tokenizer)
@@ -253,7 +233,7 @@ def piece_bytes(name: str, *, byte_level: bool) -> bytes:
 
 
 def _byte_signs() -> dict[str, int]:
-    """Sign -> byte of byte-level tokenizers: printable bytes stand for themselves, the others for signs from 256 on, in order."""
+    """Sign -> byte of byte-level tokenizers: printable bytes are themselves, the others are signs from 256 on, in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
@@ -272,26 +252,18 @@ def _trace_follow(follow: Follow, room: int, target: Path) -> Path:
     return trace(follow, examples, [TOKEN, PLACE, KEYS, VALUES], [KEY, VALUE, BEST, SURE], target)
 
 
-def _said_by_checkpoint(
-    model: GenerativeModel, questions: Sequence[str], section: Section, frames: NDArray[np.uint8], tokens: int
+def _tokens_of_checkpoint(
+    model: Loaded, questions: Sequence[str], section: Section, frames: NDArray[np.uint8], tokens: int
 ) -> list[tuple[int, ...]]:
     """Tokens of the float checkpoint's own sentences, one picture and one fault each, the faults in turn."""
-    rows, columns = model.family.grid(model.checkpoint)
-    prompts = compile_prompts(
-        model.checkpoint.folder,
-        model.family,
-        questions,
-        image_text=model.family.image_text(rows, columns),
-        template=TEMPLATE,
-    )
-    pixels = model.normalise(frames)
+    prompts, pixels = _prompts(model, questions), normalise(model, frames)
     return [
-        speak(model, pixels[index], prompts.sequences[index % len(questions)], ends=section.ends, tokens=tokens)
+        generate(model, pixels[index], prompts.sequences[index % len(questions)], ends=section.ends, tokens=tokens)
         for index in range(len(frames))
     ]
 
 
-def _said_by_graphs(
+def _tokens_of_graphs(
     graphs: dict[str, Path], section: Section, frames: NDArray[np.uint8], tokens: int
 ) -> list[tuple[int, ...]]:
     """The same through the daemon's own loop, in ONNX Runtime alone."""
@@ -300,7 +272,7 @@ def _said_by_graphs(
         Graph(
             open_session(
                 graph,
-                Execution(graph=graph.name, provider="CPUExecutionProvider", intra_op_threads=1, scheme="float32"),
+                Execution(graph=graph.name, provider=CPU, intra_op_threads=1, scheme="float32"),
             ),
             brake,
         )
@@ -308,18 +280,18 @@ def _said_by_graphs(
     )
     speech = Speech(begin, follow, section, [b""] * 2**20)
     return [
-        tuple(sentence(speech, frame[None], index % len(section.questions), tokens).said)
+        tuple(sentence(speech, frame[None], index % len(section.questions), tokens).generated)
         for index, frame in enumerate(frames)
     ]
 
 
 def sentence(speech: Speech, tensor: NDArray[np.uint8], fault: int, tokens: int) -> Thought:
     """One whole sentence, without pauses."""
-    thought = speech.look(tensor)
+    thought = speech.read_picture(tensor)
     token, sure = -1, 0.0
     for word in speech.question(fault):
         token, sure = speech.follow(thought, word)
     while speech.goes_on(thought, token, tokens):
-        speech.say(thought, token, sure)
+        speech.append(thought, token, sure)
         token, sure = speech.follow(thought, token)
     return thought

@@ -1,4 +1,4 @@
-"""Vision towers and decoders of the generative families, their own submodules called for one picture of a fixed size.
+"""Vision towers and decoders of the generative families: their own submodules called for one picture of a fixed size.
 
 Each family's published forward pass works for any number and size of pictures, which no exporter traces; with one fixed grid all that
 arithmetic is a constant, and what is left is a straight line through the checkpoint's own layers.
@@ -6,17 +6,15 @@ arithmetic is a constant, and what is left is a straight line through the checkp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from exporters.families.base import PixelSpec
-from exporters.onepass.graph import Decoder
+from exporters.model import PixelSpec
+from exporters.onepass.experts import with_mixture
+from exporters.onepass.form import Angles, Decoder
 from exporters.onepass.recurrent import GatedDelta
-
-if TYPE_CHECKING:
-    from exporters.onepass.graph import Angles
 
 
 class SmolVlmTower(nn.Module):
@@ -89,11 +87,11 @@ def axes_decoder(text: Any) -> Decoder:  # noqa: ANN401 - transformers' untyped 
 
 
 def recurrent_decoder(text: Any) -> Decoder:  # noqa: ANN401 - transformers' untyped model
-    """Qwen3.5: gated delta layers with full attention in between, positions along time, height and width."""
+    """Qwen3.5: gated delta layers with full attention in between, positions along time, height and width; experts where it has them."""
     types = tuple(text.config.layer_types)
+    traced = [with_mixture(layer) if hasattr(layer.mlp, "experts") else layer for layer in text.layers]
     layers = tuple(
-        GatedDelta(layer) if kind == "linear_attention" else layer
-        for layer, kind in zip(text.layers, types, strict=True)
+        GatedDelta(layer) if kind == "linear_attention" else layer for layer, kind in zip(traced, types, strict=True)
     )
     kinds = tuple("linear" if kind == "linear_attention" else "full" for kind in types)
 
@@ -166,7 +164,7 @@ class QwenTower(nn.Module):
         return [self.merger(hidden), *deep]
 
     def _patches(self, pixels: Tensor) -> Tensor:
-        """[n, E] in the order of the merger: the patches of one image token stand together."""
+        """[n, E] in the order of the merger: the patches of one image token are adjacent."""
         _, _, height, width = pixels.shape
         # A still picture is a clip of equal frames, so the kernel's frames can be summed beforehand.
         kernel = self.projection.weight.sum(dim=2)
@@ -178,7 +176,7 @@ class QwenTower(nn.Module):
     def _attend(self, attention: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401 - transformers' untyped module
         """All patches of the one picture see each other. [n, E] -> [n, E]."""
         count, heads = hidden.shape[0], int(attention.num_heads)
-        # With a batch axis of one, as every other attention has it: that is how `exporters.fuse` knows one.
+        # With a batch axis of one, as every other attention has it: that is how `exporters.graph.fuse` knows one.
         parts = attention.qkv(hidden).reshape(1, count, 3, heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = parts.unbind(0)
         query, key = (x * cast("Tensor", self.cosine) + _turn(x) * cast("Tensor", self.sine) for x in (query, key))
