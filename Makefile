@@ -7,18 +7,35 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS := deploy/locks
 NPM := build/npm
 TORCH := torch==2.13.0
+# Three workers on two cores, because live tests mostly wait; a file at a time, so that its fixtures are made once. One thread each.
+# Compiled files are kept, whatever the shell says: else each worker and each daemon compiles every module again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+FAST := tests/benchmarks tests/edge tests/exporters tests/examples/line tests/examples/training $(wildcard tests/test_*.py)
 
-.PHONY: demo test check bench soak integrations crosscheck locks format docs clean help
+.PHONY: demo test test-fast test-whole coverage check bench soak fuzz integrations crosscheck locks format docs clean help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo ## about a minute: a simulated line, a broker, the real daemon, faults flagged; MODEL=generative asks a generative model
 	$(BIN)/python -m examples.demo --model $(MODEL) $(DEMO_ARGS)
 
-test: $(VENV)/.dev ## set up and run all tests
+test: $(VENV)/.dev ## set up and run the tests; COVERAGE=1 measures branch coverage and holds it against the floors
+	@sh deploy/system-packages.sh mosquitto openssl ip=iproute2 unshare=util-linux
+	@mkdir -p build/coverage
+	$(PYTEST) -n 3 -m "not whole" $(if $(COVERAGE),--cov --cov-report=json:build/coverage/report.json) $(PYTEST_ARGS)
+	$(if $(COVERAGE),$(BIN)/python -m tests.floors build/coverage/report.json)
+
+test-fast: $(VENV)/.dev ## aimed at two minutes: what needs no built bundle and no daemon of its own
 	@sh deploy/system-packages.sh mosquitto openssl
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) -n 2 -m "not slow and not whole" $(FAST) $(PYTEST_ARGS)
+
+test-whole: $(VENV)/.dev ## what `make test` leaves out: whole sets of pictures, the wheel on every Python; minutes, and needs EDGE_DATA and a registry
+	@sh deploy/system-packages.sh mosquitto
+	$(PYTEST) -n 2 -m whole tests/benchmarks tests/exporters tests/test_packaging.py $(PYTEST_ARGS)
+
+coverage: ## all tests with branch coverage, held against the floors in pyproject.toml
+	@$(MAKE) test COVERAGE=1
 
 check: $(VENV)/.dev ## lint, types, import contracts
 	$(BIN)/ruff check .
@@ -39,14 +56,26 @@ bench: $(VENV)/.dev ## every benchmark, tens of minutes; results go to benchmark
 
 soak: $(VENV)/.dev ## 100,000 frames of a real clip through Mosquitto into the daemon
 	@sh deploy/system-packages.sh mosquitto
-	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.path.soak
 
 integrations: $(VENV)/.dev $(NPM)/.installed ## Node-RED, FUXA in a browser and the AsyncAPI parser, from npm, against the real daemon
 	@sh deploy/system-packages.sh mosquitto chromium
 	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
 
-crosscheck: $(VENV)/.dev build/optimum-venv/.installed ## our SigLIP graph against optimum's export of the same checkpoint, in an environment of its own
-	$(BIN)/python -m benchmarks.optimum_crosscheck --checkpoint examples/checkpoint/siglip-line-tiny --python build/optimum-venv/bin/python
+crosscheck: $(VENV)/.dev build/optimum-venv/.installed build/line-images ## what `edge-export build --crosscheck` compares: our SigLIP graph and optimum's, on the line's pictures
+	$(BIN)/python -m benchmarks.export.optimum_crosscheck examples/recipes/line.toml --python build/optimum-venv/bin/python
+
+build/line-images:
+	$(BIN)/python -m examples.demo.site_images build/line-images
+
+fuzz: $(VENV)/.dev build/fuzz-venv/.installed ## coverage-guided fuzzing of every parser that outsiders can reach, half an hour; atheris in an environment of its own
+	$(BIN)/python -m benchmarks.fuzz --python build/fuzz-venv/bin/python
+
+build/fuzz-venv/.installed: $(LOCKS)/daemon.txt
+	$(PYTHON) -m venv build/fuzz-venv
+	build/fuzz-venv/bin/python -m pip install -q --require-hashes --no-deps -r $(LOCKS)/daemon.txt
+	build/fuzz-venv/bin/python -m pip install -q --no-deps atheris==3.0.0
+	@touch $@
 
 build/optimum-venv/.installed:
 	$(PYTHON) -m venv build/optimum-venv
@@ -56,8 +85,11 @@ build/optimum-venv/.installed:
 locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/daemon.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra camera --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/camera.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/demo.txt
-	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra demo --extra export --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra page --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/page.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra towers --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/towers.txt
+	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra camera --extra demo --extra export --extra page --extra towers --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist
@@ -73,7 +105,7 @@ $(VENV)/.demo: $(LOCKS)/demo.txt | $(BIN)/python
 
 $(VENV)/.dev: $(LOCKS)/dev.txt | $(BIN)/python
 	$(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/dev.txt
-	$(PIP) install -q --no-deps $(TORCH)
+	$(PIP) install -q $(TORCH) # with what it needs: the build of the public index also needs its CUDA libraries; the rest is pinned above
 	@touch $@ $(VENV)/.demo
 
 # No install scripts but that of sqlite3, which FUXA needs compiled; others only report who installs.
