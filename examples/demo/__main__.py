@@ -14,7 +14,7 @@ from pathlib import Path
 from edge.bundle import open_bundle
 from edge.errors import EdgeError
 from examples.demo.run import Demo, DemoFailed, Wish, keep_quiet
-from examples.demo.story import CRITERIA
+from examples.demo.story import CRITERIA, GENERATIVE_CRITERIA, Criteria
 from examples.demo.summary import summarise
 from examples.demo.view import Screen
 
@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     screen = Screen(sys.stdout, live=live, columns=size.columns, rows=size.lines, colour="NO_COLOR" not in os.environ)
     bundle = options.bundle or BUNDLES[options.model]
+    generative = options.bundle is None and options.model == "generative"
+    criteria = GENERATIVE_CRITERIA if generative else CRITERIA
     wish = Wish(bundle, options.broker, options.seconds, options.fps, options.seed, options.snapshot is not None)
     with tempfile.TemporaryDirectory(prefix="plantflag-demo-") as folder:
         try:
@@ -106,9 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             demo.close()
         screen.close()
         if options.snapshot is not None:
-            _snapshot(demo, options.snapshot)
+            _snapshot(demo, options.snapshot, criteria)
     summary = summarise(
-        demo.watch, CRITERIA, acknowledged=demo.acknowledged, daemon_status=demo.daemon_status, problem=problem
+        demo.watch, criteria, acknowledged=demo.acknowledged, daemon_status=demo.daemon_status, problem=problem
     )
     print(summary.text())
     return 0 if summary.worked else 1
@@ -118,10 +120,10 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _snapshot(demo: Demo, path: Path) -> None:
+def _snapshot(demo: Demo, path: Path, criteria: Criteria) -> None:
     from examples.demo.snapshot import save_snapshot  # noqa: PLC0415 - needs OpenCV, and most runs want no picture
 
-    shown = save_snapshot(path, demo.watch, demo.frames, CRITERIA)
+    shown = save_snapshot(path, demo.watch, demo.frames, criteria)
     print(f"{path}: {shown} parts with their flags")
 
 

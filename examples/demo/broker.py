@@ -27,7 +27,7 @@ async def serve(port: int) -> None:
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody uses now."""
+    """A loopback TCP port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -41,5 +41,5 @@ def go_ahead() -> None:
 
 if __name__ == "__main__":
     go_ahead()
-    logging.disable(logging.ERROR)  # it prints a traceback for every client that says goodbye
+    logging.disable(logging.ERROR)  # it prints a traceback for every client that disconnects
     asyncio.run(serve(int(sys.argv[1])))

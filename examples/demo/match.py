@@ -1,6 +1,6 @@
 """Ground truth against flags: which injected faults were flagged, which were missed, and which flags were false.
 
-The definition, as the summary states it: an injected fault counts as *flagged* when its channel says fault at least once between its first
+The definition, as the summary states it: an injected fault counts as *flagged* when its channel reports fault at least once between its first
 frame and `grace_s` after its last. A *false flag* is an unbroken stay of a channel at fault that touches no such interval of its own faults;
 stays less than `GAP_S` apart are one; it is a *wrong name* when another fault was on the line then. Pure; times are seconds of the line.
 """
@@ -18,7 +18,7 @@ GAP_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a channel said of the moment `t_s` of the line."""
+    """A channel's verdict at the moment `t_s` of the line."""
 
     t_s: float
     verdict: Verdict
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def flagged(self) -> bool:
-        """Whether the channel said fault in time."""
+        """Whether the channel reported fault in time."""
         return self.delay_s is not None
 
 
@@ -71,7 +71,7 @@ class Match:
 
 
 def episodes(channel: str, samples: Iterable[Sample]) -> list[Episode]:
-    """The stays of a channel at fault; samples in the order of time. Unknown neither begins nor ends one: nobody saw the fault go."""
+    """The stays of a channel at fault; samples in the order of time. Unknown neither begins nor ends one: no frame showed the end."""
     found: list[Episode] = []
     inside = False
     for sample in samples:
@@ -100,18 +100,18 @@ def match(
 
     Args:
         injections: what was really wrong, and when.
-        samples: what each channel said, in the order of time.
+        samples: each channel's verdicts, in the order of time.
         truth: for each channel the faults that make it true.
         grace_s: how long after its end a fault may still be flagged, s.
-        until_s: injections that begin later are left out, because nobody has judged a frame of them yet, s.
+        until_s: injections that begin later are left out, because no frame of them has been judged yet, s.
     """
     begun = [injection for injection in injections if injection.start_s < until_s]
     outcomes, false = [], []
     for channel, faults in truth.items():
-        said = samples.get(channel, ())
+        channel_samples = samples.get(channel, ())
         own = [injection for injection in begun if injection.fault in faults]
-        outcomes += [Outcome(injection, channel, _delay_s(injection, said, grace_s)) for injection in own]
-        for episode in episodes(channel, said):
+        outcomes += [Outcome(injection, channel, _delay_s(injection, channel_samples, grace_s)) for injection in own]
+        for episode in episodes(channel, channel_samples):
             if not any(_touches(episode, injection, grace_s) for injection in own):
                 others = any(_touches(episode, injection, grace_s) for injection in begun if injection not in own)
                 false.append((episode, others))
@@ -121,8 +121,8 @@ def match(
     )
 
 
-def _delay_s(injection: Injection, said: Sequence[Sample], grace_s: float) -> float | None:
-    for sample in said:
+def _delay_s(injection: Injection, channel_samples: Sequence[Sample], grace_s: float) -> float | None:
+    for sample in channel_samples:
         if injection.start_s <= sample.t_s <= injection.end_s + grace_s and sample.verdict is Verdict.FAULT:
             return sample.t_s - injection.start_s
     return None

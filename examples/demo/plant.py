@@ -15,9 +15,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.envelope import Outgoing
-from edge.mqtt import Connection
-from edge.settings import Site, load_site
+from edge.broker.connection import Connection
+from edge.site.settings import Site, load_site
+from edge.wire.envelope import Outgoing
 from examples.demo.story import SENSORS, channels_for, line_settings
 from examples.line.line import Line, LineFrame
 from examples.line.sensors import SensorModel
@@ -60,7 +60,7 @@ class Plant:
         self._next_sensors_s = 0.0
 
     def run(self) -> int:
-        """Idle until told to start, run the line to its end; returns the exit status."""
+        """Idle until the start command, run the line to its end; returns the exit status."""
         renderer = threading.Thread(target=self._render, daemon=True)
         renderer.start()
         self._link.start()
@@ -72,7 +72,7 @@ class Plant:
             time.sleep(0.02)
         self._idle(renderer)
         sent = self._show()
-        _say(event="done", sent=sent)
+        _print_event(event="done", sent=sent)
         self._link.stop(timeout_s=5.0)
         return 0
 
@@ -86,12 +86,12 @@ class Plant:
         started = threading.Event()
         threading.Thread(target=_wait_for_line, args=(started,), daemon=True).start()
         resting = SensorModel(self._line.settings.seed)
-        said = False
+        ready = False
         while not started.is_set():
             self._sense(resting.step(0.0, (), SENSOR_INTERVAL_S))
-            if not said and (self._frames.full() or not renderer.is_alive()):
-                said = True
-                _say(event="ready")
+            if not ready and (self._frames.full() or not renderer.is_alive()):
+                ready = True
+                _print_event(event="ready")
             started.wait(SENSOR_INTERVAL_S)
 
     def _show(self) -> int:
@@ -107,7 +107,7 @@ class Plant:
             if self._link.publish(Outgoing(topic, frame.jpeg, qos=0)) is not None:
                 sent += 1
                 readings = {name: round(value, 3) for name, value in frame.readings.items()}
-                _say(event="frame", index=frame.index, ns=now_ns, bytes=len(frame.jpeg), readings=readings)
+                _print_event(event="frame", index=frame.index, ns=now_ns, bytes=len(frame.jpeg), readings=readings)
         return sent
 
     def _sense(self, readings: Mapping[str, float]) -> None:
@@ -118,12 +118,12 @@ class Plant:
                 self._link.publish(message)
 
 
-def _wait_for_line(heard: threading.Event) -> None:
+def _wait_for_line(started: threading.Event) -> None:
     sys.stdin.readline()
-    heard.set()
+    started.set()
 
 
-def _say(**fields: object) -> None:
+def _print_event(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 

@@ -11,14 +11,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edge.assembly import load_engine
 from edge.bundle import Bundle, open_bundle
-from edge.channel import Channel, resolve_channels, resolve_rules
 from edge.errors import EdgeError
 from edge.frame import Reading
-from edge.preprocess import Preprocessor
-from edge.rules import Rule
-from edge.settings import Site
-from edge.watch import load_engine
+from edge.inference.preprocess import Preprocessor
+from edge.plan import resolve_channels, resolve_rules
+from edge.site.settings import Site
+from edge.verdict.channel import Channel
+from edge.verdict.rules import Rule
 from examples.demo.match import Match, Sample, match
 from examples.demo.site import site_document
 from examples.demo.story import CRITERIA, channels_for, line_settings
@@ -38,7 +39,7 @@ def rehearse(bundle: Bundle, *, seed: int, fps: float, seconds: float, faults: S
     site = Site(**site_document(bundle.path.resolve(), plans, host="127.0.0.1", port=1))
     rules = resolve_rules(site)
     channels = [Channel(spec, rules) for spec in resolve_channels(site, bundle.manifest)]
-    preprocessor, engine = Preprocessor(bundle.manifest.input), load_engine(bundle)
+    preprocessor, engine = Preprocessor(bundle.manifest.frame_input), load_engine(bundle)
     line = Line(line_settings(plans, seed=seed, fps=fps), round(seconds * fps))
     samples: dict[str, list[Sample]] = defaultdict(list)
     _rest(rules, Line(line_settings(plans, seed=seed, fps=fps), 1))

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from edge.board import check_board, machine_facts
+from edge.broker.connection import Connection
 from edge.bundle import Bundle
-from edge.envelope import Incoming, Outgoing, Subscription
 from edge.errors import EdgeError, WrongBoard
-from edge.messages import Alarm, Command, timestamp
-from edge.mqtt import Connection
-from edge.settings import Site, load_site
+from edge.site.settings import Site, load_site
+from edge.system.board import check_board, machine_facts
+from edge.wire.envelope import Incoming, Outgoing, Subscription
+from edge.wire.messages import Alarm, Command, timestamp
 from examples.demo.broker import free_port
 from examples.demo.site import site_document, toml_text
 from examples.demo.story import CHANNELS, channels_for, line_settings
@@ -35,8 +35,8 @@ ACK_ANY_FROM = 0.7  # from here on a returned alarm will do
 ACK_AGE_S = 0.6  # a person needs a moment
 
 
-class DemoFailed(EdgeError):  # noqa: N818 - says what happened, as edge.errors does
-    """A part of the demo did not start or died; the text says which, and shows its last words."""
+class DemoFailed(EdgeError):  # noqa: N818 - names what happened, as edge.errors does
+    """A part of the demo did not start or died; the text names it, and shows the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +72,21 @@ class Child:
         for line in stream:
             self.lines.put(line)
 
-    def say(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
         """Write a line to its standard input."""
-        assert self.process.stdin is not None  # noqa: S101 - only talking children are spoken to
+        assert self.process.stdin is not None  # noqa: S101 - only children with a pipe are written to
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
 
     def check(self) -> None:
         """Raise DemoFailed when it has ended although it should not have."""
         if self.process.poll() not in (None, 0):
-            raise DemoFailed(f"the {self.name} ended with status {self.process.returncode}: {self.last_words()}")
+            raise DemoFailed(f"the {self.name} ended with status {self.process.returncode}: {self.log_tail()}")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """The end of its log."""
         text = self.log.read_text(encoding="utf-8", errors="replace").strip()
-        return text[-600:] or "it said nothing"
+        return text[-600:] or "its log is empty"
 
     def stop(self, timeout_s: float = 5.0) -> int:
         """SIGTERM, then SIGKILL; returns its status."""
@@ -153,12 +153,12 @@ class Demo:
         plant = self._start("plant", ["-m", "examples.demo.plant", "--config", str(config), *arguments], talks=True)
         self._until(self._everybody_ready, START_TIMEOUT_S, "broker, daemon and plant to be ready")
         self.watch.note("start", "everything is up: the line starts")
-        plant.say("start")
+        plant.write_line("start")
         self._until(lambda: self.watch.plant_done, self._wish.seconds * 3 + START_TIMEOUT_S, "the line to end")
         self._until(self._settled, SETTLE_S, None)
 
     def close(self) -> None:
-        """Stop everything, the daemon first so that its last words are heard; what it retained on a broker of others is cleared."""
+        """Stop everything, the daemon first so that its last messages are received; what it retained on a broker of others is cleared."""
         for child in reversed(self._children):
             if child.name == "broker" and self._link is not None:
                 self._link.stop()
@@ -193,7 +193,7 @@ class Demo:
 
     def _everybody_ready(self) -> bool:
         watch = self.watch
-        return watch.plant_ready and watch.meta is not None and watch.sensors_heard()
+        return watch.plant_ready and watch.meta is not None and watch.sensors_received()
 
     def _settled(self) -> bool:
         camera = self.watch.camera
@@ -225,7 +225,7 @@ class Demo:
     def _drain(self) -> None:
         for child in self._children:
             while not child.lines.empty():
-                self.watch.plant_says(child.lines.get())
+                self.watch.on_plant_line(child.lines.get())
         while not self._inbox.empty():
             incoming = self._inbox.get()
             if incoming.topic.endswith(f"/in/frame/{self.site.cameras[0].id if self.site else ''}"):
@@ -234,7 +234,7 @@ class Demo:
                 self.watch.arrived(incoming)
 
     def _operate(self) -> None:
-        """The operator: acknowledges one alarm, in the middle of the run; told that it has come anew meanwhile, looks and acknowledges again."""
+        """The operator: acknowledges one alarm, in the middle of the run; if it was raised again meanwhile, acknowledges the new occurrence."""
         reply = self.watch.replies.get(self._asked) if self._asked is not None else None
         if reply is not None and reply.code == "stale_occurrence":
             self._asked = None
@@ -286,12 +286,12 @@ class Demo:
             name
             for name, there in {
                 "the daemon's meta": watch.meta is not None,
-                "the daemon's word that it hears every sensor": watch.sensors_heard(),
+                "a value of every sensor at the daemon": watch.sensors_received(),
                 "the plant's first pictures": watch.plant_ready,
             }.items()
             if not there
         ]
-        logs = "; ".join(f"{child.name}: {child.last_words()}" for child in self._children)
+        logs = "; ".join(f"{child.name}: {child.log_tail()}" for child in self._children)
         return f"missing: {', '.join(missing) or 'nothing'}. {logs}"
 
 

@@ -13,18 +13,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from examples.demo.story import line_settings
+import cv2
+
+from examples.demo.story import CHANNELS, line_settings
 from examples.line.line import Line
 
 FIRST_SEED = 10_000  # the demo's seeds are below
 PICTURES_PER_PART = 3  # one while it rolls in, two at rest
 NORMAL = "normal"
-# What the recipe asks for, not only what the demo shows: whether a fault can be told is seen when the bundle is measured.
-FAULTS = ("crack", "missing_bolt", "oil_leak", "misaligned_part", "rust", "foreign_object", "blocked_lens")
+MASK_SUFFIX = ".png"  # of the mask beside a faulty picture, as the recipe names it
+FAULTS = tuple(
+    channel.vision for channel in CHANNELS if channel.vision is not None
+)  # what the recipe asks for and the demo shows
 
 
 def write_images(folder: Path, *, parts: int, seed: int = FIRST_SEED) -> Counter[str]:
-    """Render `parts` parts into ``folder/<fault or normal>/<seed>_<part>_<picture>.jpg``; returns how many pictures of each there are."""
+    """Render `parts` parts into ``folder/<fault or normal>/<seed>_<part>_<picture>.jpg``, a mask beside each fault; returns how many of each."""
     fps = 2.0
     base = replace(line_settings((), seed=seed, fps=fps), faults=FAULTS, part_s=PICTURES_PER_PART / fps)
     counts: Counter[str] = Counter()
@@ -35,6 +39,8 @@ def write_images(folder: Path, *, parts: int, seed: int = FIRST_SEED) -> Counter
         target = folder / label / f"{seed}_{part:05d}_{picture}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(frame.jpeg)
+        if label != NORMAL:
+            target.with_suffix(MASK_SUFFIX).write_bytes(cv2.imencode(MASK_SUFFIX, frame.mask)[1].tobytes())
         counts[label] += 1
     return counts
 

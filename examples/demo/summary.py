@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.health import percentile
+from edge.units import percentile
 from examples.demo.match import Match, match
 from examples.demo.story import Criteria
 from examples.demo.watch import Watch
@@ -51,7 +51,7 @@ def summarise(
     Args:
         watch: what was seen.
         criteria: what must hold.
-        acknowledged: whether the operator's acknowledgement was accepted; None: no alarm stood.
+        acknowledged: whether the operator's acknowledgement was accepted; None: no alarm was active.
         daemon_status: exit status of the daemon after SIGTERM; None: it never started.
         problem: what broke the run off, if anything did.
     """
@@ -63,7 +63,7 @@ def summarise(
         "",
         *_table(watch, found),
         "",
-        f"  flagged: the channel said fault between a fault's first frame and {criteria.grace_s:g} s after its last; false: a stay at fault",
+        f"  flagged: the channel reported fault between a fault's first frame and {criteria.grace_s:g} s after its last; false: a stay at fault",
         "  (gaps under 0.5 s aside) that touches no such interval, on a good part or (wrong name) on a part with another fault.",
         "",
         *_latency(watch),
@@ -105,7 +105,7 @@ def _row(title: str, found: Match) -> str:
 
 
 def _latency(watch: Watch) -> list[str]:
-    """Percentiles over the frames whose flags were said (a changed verdict at once, others five times a second); misses over all frames."""
+    """Percentiles over the frames whose flags were published (a changed verdict at once, others five times a second); misses over all frames."""
     camera = watch.camera
     inside = [judged.lat_ms for judged in watch.judged.values()]
     heading = f"  {'latency, ms':<60}{'p50':>7}{'p95':>7}{'p99':>7}{'max':>7}"
@@ -115,7 +115,7 @@ def _latency(watch: Watch) -> list[str]:
     ]
     if camera is None or not inside:
         return [heading, *rows]
-    budget, p99 = camera.budget_ms, _at(inside, 0.99)
+    budget, p99 = camera.budget_ms, percentile(sorted(inside), 0.99)
     kept = "within" if p99 <= budget else "over the budget (a busy or slow machine), not within"
     return [
         heading,
@@ -125,14 +125,10 @@ def _latency(watch: Watch) -> list[str]:
     ]
 
 
-def _at(values: Sequence[float], share: float) -> float:
-    return percentile(sorted(round(value * 1e6) for value in values), share) / 1e6
-
-
 def _percentiles(values: Sequence[float]) -> str:
     if not values:
         return f"{'-':>7}" * 4
-    return "".join(f"{_at(values, share):>7.1f}" for share in (0.5, 0.95, 0.99)) + f"{max(values):>7.1f}"
+    return "".join(f"{percentile(sorted(values), share):>7.1f}" for share in (0.5, 0.95, 0.99)) + f"{max(values):>7.1f}"
 
 
 def _alive(problem: str | None, daemon_status: int | None) -> str:
@@ -180,7 +176,7 @@ def _quality(watch: Watch, vision: Match, criteria: Criteria) -> list[Check]:
 
 def _acknowledged(acknowledged: bool | None) -> str:  # noqa: FBT001 - three-valued: None is no alarm
     if acknowledged is None:
-        return "no alarm stood that the operator could acknowledge"
+        return "no alarm was active that the operator could acknowledge"
     return (
         "the operator's acknowledgement was accepted"
         if acknowledged

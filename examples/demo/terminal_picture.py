@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from exporters.pack.drawing import open_matplotlib
+
 _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _OTHER = re.compile(r"\x1b(\[[0-9;?]*[A-Za-ln-z]|\(B|[=>])")
 _BASE = (
@@ -84,10 +86,9 @@ def cells(line: str, look: Look) -> tuple[list[tuple[str, Look]], Look]:
 
 def draw(text: str, target: Path) -> None:
     """Draw captured text, escapes and all, as a PNG. Raises OSError when it cannot be written."""
-    import matplotlib as mpl  # noqa: PLC0415 - for its font only
     from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415 - of the export extra
 
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    folder = Path(open_matplotlib().get_data_path()) / "fonts" / "ttf"
     fonts = {
         bold: ImageFont.truetype(str(folder / name), SIZE_PX)
         for bold, name in ((False, "DejaVuSansMono.ttf"), (True, "DejaVuSansMono-Bold.ttf"))

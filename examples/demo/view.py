@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from edge.frame import Verdict
-from edge.messages import Alarm, Flag
+from edge.wire.messages import Alarm, Flag
 from examples.demo.story import SENSORS, ChannelPlan
 from examples.demo.watch import STANDING, Note, Watch
 
@@ -132,7 +132,7 @@ def _channel(watch: Watch, plan: ChannelPlan) -> str:
 
 
 def watch_latency(watch: Watch, flag: Flag) -> float:
-    """The latency of the frame that a flag speaks of: of the last of its flags, ms."""
+    """The latency of the frame that a flag refers to: of the last of its flags, ms."""
     judged = watch.judged.get(flag.frame_seq or 0)
     return judged.lat_ms if judged else flag.lat_ms or 0.0
 
@@ -227,7 +227,7 @@ class Screen:
         self._live = live and columns >= LEAST_COLUMNS and rows >= LEAST_ROWS
         self._columns, self._rows, self._colour = columns, rows, colour
         self._drawn = 0
-        self._told = 0
+        self._written = 0
         self._next_status_s = 5.0
 
     def show(self, watch: Watch) -> None:
@@ -235,7 +235,7 @@ class Screen:
         if self._live:
             self._redraw(draw(watch, columns=self._columns, rows=self._rows))
         else:
-            self._tell(watch)
+            self._write_notes(watch)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -251,10 +251,10 @@ class Screen:
         self._stream.flush()
         self._drawn = len(lines)
 
-    def _tell(self, watch: Watch) -> None:
-        for note in watch.notes[self._told :]:
+    def _write_notes(self, watch: Watch) -> None:
+        for note in watch.notes[self._written :]:
             self._stream.write(f"{note.t_s:6.1f} s  {note.kind:<9} {note.text}\n")
-        self._told = len(watch.notes)
+        self._written = len(watch.notes)
         camera = watch.camera
         if camera is not None and watch.t_s >= self._next_status_s:
             self._next_status_s += 5.0

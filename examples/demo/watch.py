@@ -1,4 +1,4 @@
-"""The demo's own eyes: what the plant says it did and what the daemon publishes, gathered into one picture of the run.
+"""Watches the demo: what the plant reports and what the daemon publishes, gathered into one picture of the run.
 
 It sees only what any SCADA client sees, and the plant's account of the truth. No clock is read here: messages carry their times.
 """
@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edge.envelope import Incoming
 from edge.frame import Verdict
-from edge.messages import Alarm, CameraHealth, Flag, Heartbeat, Meta, Reply, State
+from edge.wire.envelope import Incoming
+from edge.wire.messages import Alarm, CameraHealth, Flag, Heartbeat, Meta, Reply, State
 from examples.demo.match import Sample
 from examples.demo.story import CAMERA, ChannelPlan
 from examples.line.line import Injection, Line, Visit
@@ -33,7 +33,7 @@ class SentFrame:
 
 @dataclass(slots=True)
 class Judged:
-    """What came back for one frame that had flags to say: the daemon's own latency, and when the last of its flags arrived here."""
+    """What came back for one frame that had flags to publish: the daemon's own latency, and when the last of its flags arrived here."""
 
     lat_ms: float
     arrived_ns: int
@@ -108,29 +108,29 @@ class Watch:
         ]
 
     def flags_lost(self) -> int:
-        """Flags said since the line started that never came here: their numbers rise by one.
+        """Flags published since the line started that never came here: their numbers rise by one.
 
-        Before, the daemon speaks to itself until it is connected, and afterwards it repeats only what still holds.
+        Before, the daemon numbers flags without publishing them until it is connected, and afterwards it repeats only what still holds.
         """
         since = {number for number in self.flag_numbers if number > self.flags_before}
         return max(since, default=self.flags_before) - self.flags_before - len(since)
 
-    def sensors_heard(self) -> bool:
-        """Whether the daemon has received a value of every sensor: then its subscriptions stand, and frames can come."""
+    def sensors_received(self) -> bool:
+        """Whether the daemon has received a value of every sensor: then its subscriptions are active, and frames can come."""
         return self.heartbeat is not None and all(item.received > 0 for item in self.heartbeat.sensors.values())
 
     # --- what happens ------------------------------------------------------------------------------------------------------------------
 
-    def plant_says(self, line: str) -> None:
+    def on_plant_line(self, line: str) -> None:
         """One line of the plant's standard output."""
-        said = json.loads(line)
-        match said["event"]:
+        event = json.loads(line)
+        match event["event"]:
             case "ready":
                 self.plant_ready = True
             case "done":
                 self.plant_done = True
             case "frame":
-                self._frame_sent(SentFrame(said["index"], said["ns"], said["bytes"]), said["readings"])
+                self._frame_sent(SentFrame(event["index"], event["ns"], event["bytes"]), event["readings"])
 
     def arrived(self, incoming: Incoming) -> None:
         """One message of the daemon."""
@@ -175,13 +175,13 @@ class Watch:
         self.worst_ms = max(self.worst_ms, latency.max_ms or 0.0)
 
     def _flag(self, flag: Flag, arrived_ns: int) -> None:
-        said = self.samples.setdefault(flag.ch, [])
-        last = next((sample.verdict for sample in reversed(said) if sample.verdict is not Verdict.UNKNOWN), None)
+        samples = self.samples.setdefault(flag.ch, [])
+        last = next((sample.verdict for sample in reversed(samples) if sample.verdict is not Verdict.UNKNOWN), None)
         self.flags[flag.ch] = flag
         self.flag_numbers.add(flag.seq)
         t_s = self.t_s if flag.frame_seq is None else self._frame_time_s(flag.frame_seq)
         if self.sent:
-            said.append(Sample(t_s, flag.verdict, flag.score))
+            samples.append(Sample(t_s, flag.verdict, flag.score))
         if flag.verdict is Verdict.FAULT and last is not Verdict.FAULT and self.sent:
             self.notes.append(Note(t_s, *self._story_of(flag, t_s)))
         if flag.frame_seq is not None and flag.lat_ms is not None:

@@ -42,7 +42,7 @@ _SEATED = frozenset(PARTS) - {"sheet"}
 class Fault:
     """One named fault.
 
-    ``nouns`` complete "a part with ..."; ``adjectives`` stand before a part name; ``clauses`` are whole sentences with
+    ``nouns`` complete "a part with ..."; ``adjectives`` precede a part name; ``clauses`` are whole sentences with
     ``{part}``; ``normal`` are nouns or short phrases for the absence of just this fault. ``signature`` maps a
     sensor reading to its steady change in that reading's unit while the fault is present at full severity.
     """

@@ -42,12 +42,16 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class LineFrame:
-    """One moment: picture (uint8 RGB and JPEG), what is truly wrong at it, and the sensor readings."""
+    """One moment: picture (uint8 RGB and JPEG), what is truly wrong at it and where, and the sensor readings.
+
+    ``mask`` is uint8 (rows, columns), 255 where a fault shows.
+    """
 
     index: int
     t_s: float
     image: Bytes
     jpeg: bytes
+    mask: Bytes
     active_faults: frozenset[str]
     readings: dict[str, float]
     spec: SceneSpec
@@ -175,25 +179,27 @@ class Line:
         fps = self.settings.fps
         for visit in self.visits:
             scene = render(visit.spec, round(self.settings.width * _MARGIN), round(self.settings.height * _MARGIN))
+            marked = as_bytes(np.any([np.zeros(scene.image.shape[:2], bool), *scene.masks.values()], axis=0) * 255)
             severities = dict.fromkeys(visit.spec.faults, 0.5 + 0.5 * visit.spec.severity)
             for index in range(visit.start_frame, visit.end_frame):
-                image = self._photograph(scene.image, index, index - visit.start_frame)
+                image, mask = self._photograph(scene.image, marked, index, index - visit.start_frame)
                 readings = sensors.step(index / fps, severities, 1 / fps)
                 jpeg = encode_jpeg(image, self.settings.jpeg_quality)
-                yield LineFrame(index, index / fps, image, jpeg, self.active(index), readings, visit.spec)
+                yield LineFrame(index, index / fps, image, jpeg, mask, self.active(index), readings, visit.spec)
 
-    def _photograph(self, wide: Bytes, index: int, age: int) -> Bytes:
-        """One frame of a part that arrived ``age`` frames ago: it rolls in, then trembles with the belt."""
+    def _photograph(self, wide: Bytes, marked: Bytes, index: int, age: int) -> tuple[Bytes, Bytes]:
+        """One frame of a part that arrived ``age`` frames ago, and its mask: it rolls in, then trembles with the belt."""
         random = Random(f"{self.settings.seed}/{index}")
         width, height = self.settings.width, self.settings.height
         spare_x, spare_y = wide.shape[1] - width, wide.shape[0] - height
         roll = 0.5 * math.exp(-age / max(1.0, 0.25 * self.settings.fps))
         x = spare_x * min(1.0, max(0.0, 0.5 + roll + random.uniform(-0.05, 0.05)))
         y = spare_y * min(1.0, max(0.0, 0.5 + random.uniform(-0.06, 0.06)))
-        image = np.ascontiguousarray(wide[round(y) : round(y) + height, round(x) : round(x) + width])
+        rows, columns = slice(round(y), round(y) + height), slice(round(x), round(x) + width)
+        image = np.ascontiguousarray(wide[rows, columns])
         image = camera.motion(image, roll * 0.012 * width)
         image = as_bytes(cv2.convertScaleAbs(image, alpha=random.uniform(0.98, 1.02)))
-        return camera.add_noise(image, random, self.settings.noise)
+        return camera.add_noise(image, random, self.settings.noise), marked[rows, columns]
 
 
 def encode_jpeg(image: Bytes, quality: int) -> bytes:

@@ -48,7 +48,7 @@ class SceneSpec:
 
     ``places`` pairs a fault id with its location in words. ``severity`` is 0 (just visible) .. 1. ``motion`` is the length of the
     motion blur over the picture's width, ``noise`` the sensor noise in grey levels. ``shift`` is in part units.
-    Scenes with the same ``site`` and background stand on the same floor with the same corner marks.
+    Scenes with the same ``site`` and background have the same floor with the same corner marks.
     """
 
     part: str
