@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bundle import Execution
-from edge.infer import Engine
+from edge.inference.engine import Engine
+from edge.manifest import Execution
 
 
 @dataclass(frozen=True)

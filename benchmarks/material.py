@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.rig import ROOT
-from edge.bundle import Execution, InputSpec
-from edge.infer import Engine
-from edge.preprocess import Preprocessor, encode_jpeg
-from tests.edge.builders import fault, manifest_document, write_bundle
+from edge.inference.engine import Engine
+from edge.inference.preprocess import Preprocessor, encode_jpeg
+from edge.manifest import Execution, InputSpec
+from tests.stand.bundles import fault, manifest_document, write_bundle
+from tests.stand.daemon import ROOT
 
 DATA = Path(os.environ.get("EDGE_DATA", ROOT.parent / "shared" / "data"))
 

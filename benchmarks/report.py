@@ -6,20 +6,31 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
-import numpy as np
+from benchmarks.bars import RESULTS, judged
+from edge import units
+from edge.system.board import machine_facts
 
-from edge.board import machine_facts
+MISSED = 3  # exit status: it ran, and a figure does not keep its bar; 1 and 2 mean that it did not run
+_written: list[str] = []  # results of this process
 
-RESULTS = Path(__file__).parent / "results"
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a benchmark, then hold what it wrote against its bars: exits with 0, or `MISSED` if one is not met."""
+    main()
+    missed = [found for found in judged(_written) if not found.met]
+    for found in missed:
+        print(f"missed: {found.bar.of}: {found.figure}, the bar is {found.bar.bound}", file=sys.stderr)
+    sys.exit(MISSED if missed else 0)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
     """A percentile that is one of the values."""
-    return float(np.percentile(values, percent, method="inverted_cdf"))
+    return units.percentile(sorted(values), percent / 100)
 
 
 def command() -> str:
@@ -46,6 +57,7 @@ def write(name: str, *, title: str, rows: Sequence[Mapping[str, object]], notes:
     (RESULTS / f"{name}.json").write_text(
         json.dumps({**context, "rows": list(rows), "notes": list(notes)}, indent=1) + "\n", encoding="utf-8"
     )
+    _written.append(name)
     columns = list(rows[0])
     lines = [
         f"# {title}",
@@ -57,6 +69,11 @@ def write(name: str, *, title: str, rows: Sequence[Mapping[str, object]], notes:
         *("| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows),
         "",
         *(f"- {note}" for note in notes),
+        *(
+            f"- Bar: {found.bar.of} {found.bar.bound}: {'met' if found.met else 'MISSED'} ({found.figure})."
+            for found in judged([name])
+            if found.bar.bound
+        ),
     ]
     path = RESULTS / f"{name}.md"
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")

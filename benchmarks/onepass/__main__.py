@@ -17,6 +17,8 @@ import argparse
 import importlib
 from pathlib import Path
 
+from benchmarks import report
+
 COMMANDS = ("families", "sizes", "graphs", "questions", "peers", "resolution", "schemes")
 
 
@@ -34,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    report.run(main)

@@ -14,23 +14,25 @@ import torch
 
 from benchmarks import report
 from exporters.families import gemma3, mistral3, qwen3_vl, qwen35, smolvlm
+from exporters.families.generative import GenerativeFamily
 from exporters.families.phi4 import Phi4
-from exporters.fuse import fuse
+from exporters.graph.fuse import fuse
+from exporters.graph.quantize import quantize
+from exporters.graph.stream import trace
 from exporters.onepass.check import Difference, compare
-from exporters.onepass.generative import Form, Generative
-from exporters.quantize import quantize
-from exporters.stream import trace
-from tests.exporters import onepass_check as check
-from tests.exporters import tiny_checkpoints as tiny
-from tests.exporters.families import test_phi4 as phi
+from exporters.onepass.form import Form
+from tests.stand import onepass_check as check
+from tests.stand import readings as phi
+from tests.stand import tiny_checkpoints as tiny
 
 NAME = "onepass_families"
 Make = Callable[[Path], Path]
-FAMILIES: dict[str, tuple[Generative, Make]] = {
+FAMILIES: dict[str, tuple[GenerativeFamily, Make]] = {
     "SmolVLM (idefics3)": (smolvlm.SmolVlm(), tiny.smolvlm),
     "Gemma 3": (gemma3.Gemma3(), tiny.gemma3),
     "Qwen3-VL": (qwen3_vl.Qwen3Vl(resolution_px=64), tiny.qwen3_vl),
     "Qwen3.5": (qwen35.Qwen35(resolution_px=64), tiny.qwen35),
+    "Qwen3.5, mixture of experts": (qwen35.Qwen35Moe(resolution_px=64), tiny.qwen35_moe),
     "Mistral 3": (mistral3.Mistral3(resolution_px=64), tiny.mistral3),
     "Ministral 3": (mistral3.Mistral3(resolution_px=64), lambda folder: tiny.mistral3(folder, decoder="ministral3")),
 }

@@ -18,21 +18,23 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.onepass import shapes
-from exporters.families.base import Checkpoint, read_checkpoint
-from exporters.families.whole import load_whole
-from exporters.fuse import OPSET, fuse
+from exporters.checkpoint.folder import read_checkpoint
+from exporters.checkpoint.whole import load_whole
+from exporters.families.generative import GenerativeFamily
+from exporters.graph.fuse import OPSET, fuse
+from exporters.graph.quantize import quantize
+from exporters.model import Checkpoint
 from exporters.onepass import layout as lay
-from exporters.onepass.generative import Form, Generative
-from exporters.onepass.graph import OnePass, Pixels
+from exporters.onepass.assembly import make_inputs, stream
+from exporters.onepass.form import Form
+from exporters.onepass.module import OnePass, Pixels
 from exporters.onepass.prompts import Prompts
-from exporters.quantize import quantize
-from exporters.stream import stream
 
 SIZE = "smolvlm-256m"
 COUNTS = (1, 8, 32)
 NATIVE_PX = 512
 SMALLER_PX = (384, 256, 192)  # 224 px is 3.5 image tokens of this shape's 64 px
-FAMILY: Generative = shapes.FAMILIES["smolvlm"]
+FAMILY: GenerativeFamily = shapes.FAMILIES["smolvlm"]
 PLACEHOLDERS = range(300, 340)  # tokens that stand for fitted ones: one embedding row each is all that a branch needs
 
 
@@ -157,7 +159,7 @@ def _parts(made: Made, checkpoint: Checkpoint) -> None:
     _write(made.part("tower"), _First(Pixels(spec.mean, spec.std, parts.tower)), (frame,), 0)
     image = torch.zeros((64, parts.head.shape[1]))
     for kind in ("worded", "token"):
-        inputs = FAMILY.inputs(checkpoint, prompts(checkpoint, kind, 32), parts)
+        inputs = make_inputs(FAMILY, checkpoint, prompts(checkpoint, kind, 32), parts)
         alone = OnePass(front=Given(), decoder=parts.decoder, inputs=inputs, form="tree").eval()
         _write(made.part(f"ours-{kind}"), alone, (image,), 0)
     prefix, length = lengths(worded)

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import report
 from benchmarks.onepass import graphs, timing
-from exporters.families.base import read_checkpoint
+from exporters.checkpoint.folder import read_checkpoint
 from exporters.onepass import layout as lay
 from exporters.onepass.prompts import Prompts
 

@@ -11,11 +11,10 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.onepass import graphs, timing
-from exporters.families.base import read_checkpoint
-from exporters.settle import Scheme
-from exporters.stream import stream
+from exporters.checkpoint.folder import read_checkpoint
+from exporters.onepass.assembly import stream
 
-SCHEMES: tuple[Scheme, ...] = ("float32", "dynamic-int8", "decoder-int4")
+SCHEMES: tuple[str, ...] = ("float32", "dynamic-int8", "decoder-int4")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -47,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
 
 
-def _graph(made: graphs.Made, scheme: Scheme) -> Path:
+def _graph(made: graphs.Made, scheme: str) -> Path:
     if scheme == "dynamic-int8":
         return made.ours("worded", 8)
     target = made.folder / f"{scheme}-8.onnx"

@@ -13,9 +13,9 @@ import transformers
 from accelerate import init_empty_weights
 
 from exporters.families import gemma3, qwen35, smolvlm
-from exporters.families.base import Question
-from exporters.onepass.generative import Generative
-from tests.exporters import tiny_checkpoints as tiny
+from exporters.families.generative import GenerativeFamily
+from exporters.model import Question
+from tests.stand import tiny_checkpoints as tiny
 
 SEED = 0
 BLOCK = 1 << 20  # random numbers drawn once and repeated: drawing billions would be the benchmark
@@ -67,7 +67,7 @@ QWEN_VISION = {
     "depth": 12, "hidden_size": 768, "intermediate_size": 3072, "num_heads": 12, "patch_size": 16, "spatial_merge_size": 2,
     "temporal_patch_size": 2, "out_hidden_size": 1024, "num_position_embeddings": 2304,
 }  # fmt: skip
-FAMILIES: dict[str, Generative] = {"smolvlm": smolvlm.FAMILY, "gemma3": gemma3.FAMILY, "qwen35": qwen35.FAMILY}
+FAMILIES: dict[str, GenerativeFamily] = {"smolvlm": smolvlm.FAMILY, "gemma3": gemma3.FAMILY, "qwen35": qwen35.FAMILY}
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "smolvlm-256m": (
         "smolvlm",

@@ -1,4 +1,4 @@
-"""What a streamed export needs at real sizes against what the plan says, and whether ONNX Runtime runs what was written.
+"""What a streamed export needs at real sizes against the plan, and whether ONNX Runtime runs what was written.
 
     python -m benchmarks.onepass sizes smolvlm-256m qwen35-0.8b --folder FOLDER
 
@@ -15,17 +15,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from benchmarks import report
+from benchmarks.bars import RESULTS
 from benchmarks.onepass import shapes
-from exporters.families.base import read_checkpoint
-from exporters.onepass.plan import StreamPlan, plan_stream
-from exporters.settle import Scheme
-from exporters.stream import stream
+from exporters.checkpoint.folder import read_checkpoint
+from exporters.model import StreamPlan
+from exporters.onepass.assembly import stream
+from exporters.onepass.plan import plan_stream
 
 NAME = "onepass_sizes"
 QUESTIONS = 8
@@ -38,7 +39,7 @@ def export_one(size: str, scheme: str, folder: Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(folder)
     family = shapes.FAMILIES[shapes.SIZES[size][0]]
     prompts = family.compile(checkpoint, shapes.questions(QUESTIONS))
-    written = stream(family, checkpoint, prompts, folder / f"{scheme}.onnx", scheme=cast("Scheme", scheme))
+    written = stream(family, checkpoint, prompts, folder / f"{scheme}.onnx", scheme=scheme)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "wall_s": time.perf_counter() - start,
@@ -84,7 +85,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def write(kept: dict[str, dict[str, Any]]) -> None:
-    """The table, with every size's plan made anew."""
+    """The table, with every size's plan recomputed."""
     rows = []
     for size in shapes.SIZES:
         scheme = "dynamic-int8"
@@ -112,7 +113,7 @@ def write(kept: dict[str, dict[str, Any]]) -> None:
                 "Peak RSS is ru_maxrss of a fresh process, the checkpoint's mapped pages included; the time is processor time, because the "
                 "machine was shared, and includes importing torch and transformers."
             ),
-            "The largest error is over output, peak RSS and time of the export; the bar is 25 %.",
+            "The largest error is over output, peak RSS and time of the export.",
             "A row with a dash was not measured: it does not fit this machine beside the others, and stands for `plan` only.",
         ],
     )
@@ -141,7 +142,7 @@ def _pair(planned: float, found: float) -> str:
 
 
 def _kept() -> dict[str, dict[str, Any]]:
-    file = report.RESULTS / f"{NAME}.json"
+    file = RESULTS / f"{NAME}.json"
     measured: dict[str, dict[str, Any]] = json.loads(file.read_text()).get("measured", {}) if file.exists() else {}
     return measured
 
