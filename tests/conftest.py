@@ -3,20 +3,68 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests import npm
-from tests.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
-from tests.contract import CONTRACT
-from tests.plant import Plant, build_plant, close_plant
+from tests.stand import npm
+from tests.stand.brokers import MOSQUITTO, Amqtt, Mosquitto, Relay, make_pki
+from tests.stand.contract import CONTRACT
+from tests.stand.plant import Plant, build_plant, close_plant
+from tests.stand.shipped import SHIPPED, options
+from tests.stand.turnstile import Turnstile
+
+#: Fixtures that take a checkpoint, a whole bundle, a daemon of another process or a machine of its own: who asks for one waits for it.
+EXPENSIVE = {
+    "alone",
+    "case",
+    "cases",
+    "clip",
+    "fitted_bundle",
+    "focus_package",
+    "graph",
+    "lite0",
+    "lite0_package",
+    "minilm_package",
+    "plant",
+    "recording",
+    "showing",
+    "siglip",
+    "siglip2",
+    "smolvlm",
+    "speaking",
+    "tower",
+    "trained",
+    "wheel",
+    "words_bundle",
+}
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup: tests that end programs by it would end none
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("ours", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("ours")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what waits for an expensive fixture."""
+    for item in items:
+        if EXPENSIVE.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+TURNSTILE = Turnstile.of_this_run()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test marked `alone`, with all that it sets up, has the machine to itself."""
+    with TURNSTILE.passed(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,12 +108,19 @@ def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of certificates made with openssl: ``broker``, the device ``press7``, a camera ``top``, ``scada``; see `make_pki`."""
+    """A folder of certificates made with openssl: ``broker``, the devices ``press7`` and ``press8``, a camera ``cam1``, ``scada``; see `make_pki`."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: `apt-get install openssl` to run the TLS tests")
     folder = tmp_path_factory.mktemp("pki")
-    make_pki(folder, ("broker", "press7", "top", "scada"))
+    make_pki(folder, ("broker", "press7", "press8", "cam1", "oil_temperature", "scada"))
     return folder
+
+
+@pytest.fixture
+def edge_broker(make_mosquitto: Callable[..., Mosquitto], pki: Path, tmp_path: Path) -> Mosquitto:
+    """Mosquitto with the shipped edge.conf and edge.acl, and the paths of a test."""
+    text = options("edge.conf").replace("/etc/mosquitto/certs", str(pki)).replace("/var/lib/mosquitto", str(tmp_path))
+    return make_mosquitto(text.replace("/etc/mosquitto/edge.acl", str(SHIPPED / "edge.acl"))).start()
 
 
 @pytest.fixture

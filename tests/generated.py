@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import manifest_schema, open_bundle
+from benchmarks import bars
 from edge.integrations.fuxa import fuxa_project
 from edge.integrations.ignition import ignition_tags
 from edge.integrations.node_red import node_red_flow
-from edge.integrations.plan import Plan, plan_for
-from edge.messages import json_schemas
-from edge.settings import load_site
-from edge.settings_reference import reference_markdown
-from edge.topics import asyncapi, table_markdown
+from edge.integrations.plan import SiteTags, site_tags
+from edge.manifest import manifest_schema
+from edge.plan import site_bundle
+from edge.site.reference import reference_markdown
+from edge.site.settings import load_site
+from edge.wire.asyncapi import asyncapi, table_markdown
+from edge.wire.camera import CameraStatus
+from edge.wire.messages import json_schemas
 from examples.demo.site import site_document, toml_text
 from examples.demo.story import CHANNELS
+from tests.module_map import module_map
 from tests.sparkplug_conformance import suite
 
 ROOT = Path(__file__).parents[1]
@@ -32,14 +35,17 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def _between(path: str, name: str, text: str) -> str:
-    """A document with the part between its markers replaced."""
-    begin = BEGIN.format(name=name)
+def _between(path: str, **parts: str) -> str:
+    """A document with what stands between its markers replaced, by the name of each part."""
     document = (ROOT / path).read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(END), re.DOTALL)
-    if not pattern.search(document):
-        raise ValueError(f"{path} has no part {begin}")
-    return pattern.sub(lambda _found: f"{begin}\n{text}\n{END}", document)
+    for name, text in parts.items():
+        begin = BEGIN.format(name=name)
+        before, found, rest = document.partition(begin)
+        _old, ended, after = rest.partition(END)
+        if not (found and ended):
+            raise ValueError(f"{path} has no part {begin}")
+        document = f"{before}{begin}\n{text}\n{END}{after}"
+    return document
 
 
 def _example_site() -> str:
@@ -49,15 +55,17 @@ def _example_site() -> str:
     return about + toml_text(document | {"sparkplug": {"enabled": True, "group_id": "demo"}})
 
 
-def _example(write: Callable[[Plan], object]) -> str:
+def _example(write: Callable[[SiteTags], object]) -> str:
     """What `edge-daemon integration` writes for that site."""
     site = load_site(ROOT / EXAMPLES / "site.toml")
-    return json.dumps(write(plan_for(site, open_bundle(site.bundle).manifest)), indent=1) + "\n"
+    bundle = site_bundle(site)
+    return json.dumps(write(site_tags(site, None if bundle is None else bundle.manifest)), indent=1) + "\n"
 
 
 def documents() -> dict[str, Callable[[], str]]:
     """Every generated document by its path, with what writes it."""
     schemas = {f"docs/schemas/{name.replace('/', '-')}.json": schema for name, schema in json_schemas().items()}
+    schemas["docs/schemas/edge.camera-1.json"] = CameraStatus.model_json_schema(by_alias=True, mode="serialization")
     schemas["docs/schemas/bundle-1.json"] = manifest_schema()
     made: dict[str, Callable[[], str]] = {path: partial(_json, schema) for path, schema in schemas.items()}
     made["docs/settings.md"] = reference_markdown
@@ -66,8 +74,13 @@ def documents() -> dict[str, Callable[[], str]]:
     made[f"{EXAMPLES}/ignition.json"] = lambda: _example(ignition_tags)
     made[f"{EXAMPLES}/node-red.json"] = lambda: _example(node_red_flow)
     made[f"{EXAMPLES}/fuxa.json"] = lambda: _example(fuxa_project)
-    made["docs/topics.md"] = lambda: _between("docs/topics.md", "topics", table_markdown())
-    made["docs/sparkplug.md"] = lambda: _between("docs/sparkplug.md", "sparkplug", suite.table_markdown())
+    made |= {f"{package}/README.md": partial(module_map, package) for package in ("edge", "exporters")}
+    made["docs/topics.md"] = lambda: _between("docs/topics.md", topics=table_markdown())
+    made["README.md"] = lambda: _between("README.md", figures=bars.headlines_markdown())
+    made["benchmarks/README.md"] = lambda: _between(
+        "benchmarks/README.md", benchmarks=bars.commands_markdown(), bars=bars.bars_markdown()
+    )
+    made["docs/sparkplug.md"] = lambda: _between("docs/sparkplug.md", sparkplug=suite.table_markdown())
     return made
 
 

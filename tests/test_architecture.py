@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,12 @@ def test_the_export_command_starts_without_torch(arguments: list[str]) -> None:
     assert done.stdout.rpartition("---")[2].split() == []
 
 
-@pytest.mark.parametrize("package", ["edge", "exporters"])
-def test_the_packages_are_empty(package: str) -> None:
-    """Importing a package must import nothing."""
-    assert (ROOT / package / "__init__.py").read_text(encoding="utf-8").strip() == ""
+@pytest.mark.parametrize(("package", "loaded"), [("edge", {"edge"}), ("exporters", {"edge", "exporters"})])
+def test_importing_a_package_imports_nothing(package: str, loaded: set[str]) -> None:
+    """The package alone, which says to its dependencies what they must not do; no module of it, no library."""
+    script = f"import sys; before = set(sys.modules); import {package}; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert set(done.stdout.split()) == loaded
 
 
 def sources() -> list[Path]:
@@ -65,3 +68,15 @@ def test_a_module_says_what_it_is_and_its_functions_are_short(path: Path) -> Non
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "tests/stand"])
+def test_nothing_but_tests_imports_a_test(folder: str) -> None:
+    """The import contract lists the folders of tests; a test file beside them is found here."""
+    taken = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*(from|import) tests\b(?!\.stand\b)", line)
+    }
+    assert taken == set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.settings import load_site
+from edge.site.settings import load_site
 
 ROOT = Path(__file__).parents[1]
 

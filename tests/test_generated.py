@@ -9,9 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from edge.command import Verb
-from edge.messages import ACCEPTED, PUBLISHED, json_schemas, schema_name
-from edge.topics import IN, INPUTS, OUT, PICTURES, asyncapi
+from edge.wire.asyncapi import asyncapi
+from edge.wire.messages import ACCEPTED, PUBLISHED, json_schemas, schema_name
+from edge.wire.topics import IN, INPUTS, OUT, PICTURES
+from edge.wire.verbs import Verb
 from tests.generated import ROOT, documents
 
 
@@ -80,7 +81,7 @@ def test_the_asyncapi_document_has_the_shape_of_the_specification() -> None:
         jsonschema.Draft202012Validator.check_schema(message["payload"])
     pictures = {"snapshot", "explain-image"}
     assert len(pictures) == len(PICTURES)
-    inputs = {"in-frame", "in-sensor"}
+    inputs = {"in-frame", "in-sensor", "in-camera"}
     assert len(inputs) == len(INPUTS)
     assert {f"receive-{name}" for name in inputs} <= set(document["operations"])
     addresses = {channel["address"] for channel in document["channels"].values()}

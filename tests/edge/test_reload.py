@@ -1,19 +1,22 @@
-"""What a reload may change, and how a new bundle is judged on its first frames; the reload itself is in tests/test_reload.py."""
+"""What a reload may change, and how a new bundle is judged on its first frames; the reload itself is in tests/live/test_reload.py."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from edge.assembly import Proven, Stages
 from edge.errors import ConfigError
-from edge.health import Tally
-from edge.reload import TRIAL_NS, Trial, refuse_fixed
-from edge.settings import Site
-from edge.watch import Memory, Proven
+from edge.health.ledger import Tally
+from edge.plan import Plan
+from edge.reload import TRIAL_NS, Reloader, Trial, refuse_fixed
+from edge.site.settings import Site
+from edge.succession import Record
 
-FORMER = cast("tuple[Proven, Memory]", None)  # a trial only holds it
+FORMER = cast("tuple[Proven, Stages]", None)  # a trial only holds it
 BEFORE = Tally(1000, 200, 3)
 
 
@@ -43,6 +46,32 @@ def test_a_trial_counts_frames_since_the_exchange(in_time: int, late: int, faile
 def test_a_trial_ends() -> None:
     """A camera that sends a frame an hour does not keep two bundles in memory."""
     assert Trial(FORMER, BEFORE, 0).judge(BEFORE, TRIAL_NS)[0] == "passed"
+
+
+def test_a_reload_whose_thread_fails_early_is_answered_and_the_next_may_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything was read, and also when no thread can be started: the order is answered, nothing is wedged."""
+    came = threading.Event()
+    reloader = Reloader(lambda: site(), came.set, 0)  # noqa: PLW0108 - it is defined below
+    plan = cast("Plan", None)
+    with monkeypatch.context() as broken:
+        broken.setattr("edge.reload.step_back", lambda: 1 // 0)
+        assert reloader.ask(None, plan, Record()) is None
+        assert came.wait(10)
+    result = reloader.take()
+    assert result is not None
+    assert (result.proven, "ZeroDivisionError" in result.problem) == (None, True)
+    with monkeypatch.context() as broken:
+        broken.setattr(threading.Thread, "start", _no_more_threads)
+        refusal = reloader.ask(None, plan, Record())
+    assert refusal is not None
+    assert "try again later" in refusal
+    came.clear()
+    assert reloader.ask(None, plan, Record()) is None
+    assert came.wait(10)
+
+
+def _no_more_threads(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def site(**changes: Any) -> Site:

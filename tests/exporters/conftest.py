@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.preprocess import encode_jpeg
+from edge.inference.preprocess import encode_jpeg
 from exporters import pipeline
-from exporters.images import synthetic_frames
 from exporters.job import Job, prepare
-from tests.exporters.checkpoints import make_checkpoint
+from exporters.pictures.images import synthetic_frames
+from exporters.proof import candidates
+from tests.stand.checkpoints import make_checkpoint
+from tests.stand.family_cases import cases
+
+__all__ = ["cases"]  # a fixture for every folder below
 
 BOARD = "x86-64-avx2"
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -41,6 +47,14 @@ words = ["a dent", "a deep dent"]
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_pause() -> Iterator[None]:
+    """A build that finds the machine busy measures again at once: the suite's other workers will not be done in 20 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "PAUSE_S", 0.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for checkpoints and sites."""
@@ -51,6 +65,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def siglip(workshop: Path) -> Path:
     """A tiny SigLIP checkpoint."""
     return make_checkpoint("siglip", workshop / "siglip")
+
+
+@pytest.fixture
+def copy(siglip: Path, tmp_path: Path) -> Path:
+    """A SigLIP checkpoint to change."""
+    return shutil.copytree(siglip, tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +110,7 @@ def job_for(site: Path, kind: str, extra: str = "") -> Job:
 def words_bundle(site: Path, siglip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of the words alone."""
     said: list[str] = []
-    return pipeline.build(job_for(site, siglip.name), tmp_path_factory.mktemp("words"), now=NOW, say=said.append)
+    return pipeline.build(job_for(site, siglip.name), tmp_path_factory.mktemp("words"), now=NOW, log=said.append)
 
 
 @pytest.fixture(scope="session")
@@ -101,5 +121,5 @@ def fitted_bundle(site: Path, siglip: Path, tmp_path_factory: pytest.TempPathFac
     )
     said: list[str] = []
     return pipeline.build(
-        job_for(site, siglip.name, extra), tmp_path_factory.mktemp("fitted"), now=NOW, say=said.append
+        job_for(site, siglip.name, extra), tmp_path_factory.mktemp("fitted"), now=NOW, log=said.append
     )

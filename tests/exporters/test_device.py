@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.board import MachineFacts
 from edge.errors import ConfigError
+from edge.system.board import MachineFacts
 from exporters.device import board_names, device_folder, device_tree_model, load_device, mismatches
 
 BOARDS = board_names()
@@ -106,4 +106,25 @@ def test_a_board_file_is_refused_for_its_name_and_patterns(tmp_path: Path) -> No
     own = tmp_path / "own.toml"
     own.write_text(text.replace('cpu_model = "N100\\\\b"', 'cpu_model = "("'))
     with pytest.raises(ConfigError, match="not a regular expression"):
+        load_device(str(own))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("threads = [1, 2, 4]", "threads = [1, 8]", r"threads \[1, 8\] do not fit 4 cores"),
+        ("threads = [1, 2, 4]", "threads = [0]", r"threads \[0\] do not fit"),
+        ('"CPUExecutionProvider"]', '"CPUExecutionProvder"]', "'CPUExecutionProvder' is not known; did you mean CPUExecutionProvider"),
+        ('"fma"', '"fmma"', "isa_required: 'fmma' is not known; did you mean fma"),
+        ('arch = "x86_64"', 'arch = "x86-64"', "arch: 'x86-64' is not known; did you mean x86_64"),
+        ("cores = 4", "cores = -4", "line .*: cores: must be at least 1, not -4"),
+    ],
+)  # fmt: skip
+def test_what_no_machine_can_have_is_refused(tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    """A slip of the pen in a board file would make a bundle that runs nowhere, or slowly."""
+    own = tmp_path / "own.toml"
+    text = (device_folder() / "intel-n100.toml").read_text()
+    assert right in text
+    own.write_text(text.replace(right, wrong))
+    with pytest.raises(ConfigError, match=said):
         load_device(str(own))

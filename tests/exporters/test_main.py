@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,17 @@ try:
 except SystemExit:
     pass
 print("LOADED", sorted({"torch", "transformers", "optimum"} & set(sys.modules)), file=sys.stderr)
+"""
+
+BARE = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+from exporters.__main__ import EXTRA as MISSING, main
+sys.meta_path.insert(0, Missing())
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -72,7 +85,7 @@ def test_a_failing_disk_is_one_line_too(capsys: pytest.CaptureFixture[str], monk
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/out/model.onnx")
 
-    monkeypatch.setattr("exporters.recheck.recheck", full)
+    monkeypatch.setattr("exporters.proof.recheck.recheck", full)
     assert main(["verify", "bundle"]) == 1
     assert capsys.readouterr().err == "edge-export: /out/model.onnx: No space left on device.\n"
 
@@ -95,3 +108,41 @@ def test_a_plan_refuses_what_cannot_be_tried(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
+def test_without_the_extra_one_line_says_what_to_install(
+    command: str, site: Path, siglip: Path, tmp_path: Path
+) -> None:
+    """A device's install has the command, but not what it needs: no traceback."""
+    recipe = str(job_for(site, siglip.name).recipe_file)
+    more = ["--out", str(tmp_path)] if command == "build" else []
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, command, recipe, "--board", BOARD, *more],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "pip install 'plantflag[export]'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_working_folder(number: signal.Signals, site: Path, siglip: Path, tmp_path: Path) -> None:
+    """A service manager or a closed terminal ends a build as Ctrl-C does: nothing stays in the temporary folder or under --out."""
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    recipe = str(job_for(site, siglip.name).recipe_file)
+    command = [sys.executable, "-m", "exporters", "build", recipe, "--board", BOARD, "--out", str(out)]
+    environment = os.environ | {"TMPDIR": str(work)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
+        assert build.stderr is not None
+        for line in build.stderr:
+            if "edge-export-" in " ".join(path.name for path in work.iterdir()) or "] verify" in line:
+                break
+        build.send_signal(number)
+        told = build.stderr.read()
+    assert build.returncode == 128 + number
+    assert "stopped; nothing was written" in told
+    assert [path.name for path in work.iterdir()] == []
+    assert not out.exists()

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.errors import ExportError
-from exporters import pipeline
 from exporters.device import load_device
-from exporters.families.base import Geometry
-from exporters.job import Job, prepare
-from exporters.onepass.plan import StreamPlan
-from exporters.plan import MIB, Plan, latency_ms, make_plan, size_bytes
-from tests.exporters import tiny_checkpoints as tiny
+from exporters.families.smolvlm import SmolVlm
+from exporters.job import MIB, Job, prepare
+from exporters.model import Checkpoint, Geometry, StreamPlan
+from exporters.plan import Plan, latency_ms, make_plan, plan_build, size_bytes
 from tests.exporters.conftest import BOARD, job_for
+from tests.stand import tiny_checkpoints as tiny
 
 VIT_B = Geometry(matmul_parameters=85_000_000, other_parameters=1_000_000, flop=35.1e9)
 
 
 def _plan(job: Job, geometry: Geometry, **images: int) -> Plan:
-    return make_plan(
-        job.recipe, job.board, checkpoint=job.checkpoint, spec=job.pixels, geometry=geometry, images=images, family="x"
-    )
+    return make_plan(replace(job, geometry=geometry), images)
 
 
 def test_vit_b_takes_what_was_measured() -> None:
@@ -62,7 +60,21 @@ def test_what_cannot_work_is_said_first(site: Path, siglip: Path) -> None:
     said = " ".join(_plan(job, huge).warnings)
     for words in ("above the budget", "more than half", "no site images"):
         assert words in said
-    assert _plan(job, job.geometry, normal=90).warnings == ()
+    assert [warning.partition(":")[0] for warning in _plan(job, job.geometry, normal=90).warnings] == [
+        "there are no pictures of crack, dent"
+    ]
+
+
+def test_what_will_not_be_armed_is_said_with_what_is_missing(site: Path, siglip: Path) -> None:
+    """Before the work: the bound needs so many pictures, so many calibrate, so many are missing; with them it is not said."""
+    job = job_for(site, siglip.name)  # a bound of 5 % needs 19; 70 % of the pictures calibrate
+    said = " ".join(_plan(job, job.geometry, normal=20).warnings)
+    assert (
+        "no fault will be armed (crack, dent): a false-alarm bound of 0.05 needs 19 normal pictures that calibrate"
+        in said
+    )
+    assert "70% of 20 pictures do: 8 more are missing" in said
+    assert "armed" not in " ".join(_plan(job, job.geometry, normal=28).warnings)
 
 
 def test_a_generative_checkpoint_is_offered_resolutions(tmp_path: Path) -> None:
@@ -71,7 +83,7 @@ def test_a_generative_checkpoint_is_offered_resolutions(tmp_path: Path) -> None:
     tiny.smolvlm(tmp_path / "smolvlm")
     recipe = 'name = "x"\ncheckpoint = "smolvlm"\ngenerative = { resolution_px = 32 }\n[[faults]]\nid = "a"\ntitle = "A"\nwords = ["a"]\n'
     (tmp_path / "recipe.toml").write_text(recipe)
-    plan = pipeline.plan(prepare(tmp_path / "recipe.toml", BOARD))
+    plan = plan_build(prepare(tmp_path / "recipe.toml", BOARD))
     assert [one.edge_px for one in plan.resolutions] == [64, 32]
     assert [one.chosen for one in plan.resolutions] == [False, True]
     assert plan.resolutions[0].latency_ms > plan.resolutions[1].latency_ms
@@ -81,7 +93,7 @@ def test_a_generative_checkpoint_is_offered_resolutions(tmp_path: Path) -> None:
 def test_a_dual_encoder_is_offered_none(site: Path, siglip: Path) -> None:
     """Its position table has one size."""
     job = job_for(site, siglip.name)
-    assert not any("resolution_px" in line for line in pipeline.plan(job).lines())
+    assert not any("resolution_px" in line for line in plan_build(job).lines())
 
 
 def test_what_the_board_cannot_hold_is_refused(site: Path, siglip: Path) -> None:
@@ -99,15 +111,14 @@ def test_memory_to_run_and_to_build_are_told_apart(site: Path, siglip: Path) -> 
     assert 400 < floats.running_bytes / MIB < 550, "459 MiB were measured for 324 MiB of products"
     assert f"{floats.running_bytes / MIB:.0f}" in next(line for line in plan.lines() if "float32 x1" in line)
     assert "running MiB" in "".join(plan.lines())
+
+    class Streamed(SmolVlm):
+        def stream_plan(self, checkpoint: Checkpoint, scheme: str) -> StreamPlan:  # noqa: ARG002 - the seam's form
+            return StreamPlan(1, 3 * 2**30, 2**30, 100.0, 4 * 2**30, 2**28)
+
     large = Geometry(matmul_parameters=3_000_000_000, other_parameters=0, flop=8e12)
-    streamed = StreamPlan(1, 3 * 2**30, 2**30, 100.0, 4 * 2**30)
-    one, all_held = (
-        make_plan(
-            job.recipe, job.board, checkpoint=job.checkpoint, spec=job.pixels, geometry=large, images={}, family="x",
-            schemes=("dynamic-int8", "decoder-int4"), streamed=streamed, machine_mib=machine_mib,
-        )
-        for machine_mib in (16_000, 100_000)
-    )  # fmt: skip
+    streamed = replace(job, geometry=large, family=Streamed())
+    one, all_held = (make_plan(streamed, {}, machine_mib=machine_mib) for machine_mib in (16_000, 100_000))
     least = max(option.running_bytes for option in one.options) / MIB
     assert one.export_memory_mib == all_held.export_memory_mib < least
     assert least < one.peak_memory_mib < all_held.peak_memory_mib

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporters import load
-from exporters.families.base import Question
-from exporters.prompts import cut_off, questions
+from exporters.model import Question
+from exporters.prompts import questions
 from tests.exporters.conftest import job_for
 
 
@@ -29,7 +29,7 @@ def test_a_phrasing_that_is_cut_off_is_named_once(site: Path, siglip: Path) -> N
     most = model.model.config.text_config.max_position_embeddings  # type: ignore[attr-defined] # a dual encoder's
     long = " ".join(["crack"] * most)
     asked = [Question("a", ("a dent", long), ("fine",)), Question("b", (long,), ("fine",))]
-    (note,) = cut_off(model, asked)
+    (note,) = model.notes(asked)
     assert long in note
     assert f"the checkpoint reads {most}" in note
-    assert cut_off(model, [Question("a", ("a dent",), ("fine",))]) == ()
+    assert model.notes([Question("a", ("a dent",), ("fine",))]) == ()

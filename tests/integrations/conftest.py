@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import Mosquitto
 from tests.integrations.line import HeldLine
+from tests.stand.brokers import Mosquitto
 
 ROOT = Path(__file__).parents[2]
 NPM = Path(os.environ.get("EDGE_NPM", ROOT / "build" / "npm"))

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rig import Daemon, Ear, Sender
 from edge.bundle import open_bundle
-from edge.settings import load_site
+from edge.site.settings import load_site
 from examples.demo.__main__ import BUNDLE
 from examples.demo.plant import sensor_messages
 from examples.demo.site import site_document
 from examples.demo.story import CHANNELS, channels_for, line_settings
 from examples.line.line import Line, LineFrame
-from tests.brokers import Mosquitto
+from tests.stand.brokers import Mosquitto
+from tests.stand.daemon import Daemon, Ear, Sender
 
 FAULT = "oil_leak"
 FPS = 10.0

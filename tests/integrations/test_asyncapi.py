@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from edge.topics import IN, INPUTS, OUT, PICTURES
+from edge.wire.topics import IN, INPUTS, OUT, PICTURES
 from tests.integrations.conftest import ROOT, needs_npm
 
 CHECK = Path(__file__).with_name("check_asyncapi.mjs")

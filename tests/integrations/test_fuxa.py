@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rig import Ear
-from tests.brokers import free_port, wait_for
 from tests.integrations.conftest import needs_npm
 from tests.integrations.line import FAULT, HeldLine
+from tests.stand.brokers import wait_for
+from tests.stand.daemon import Ear
+from tests.stand.ports import free_port
 
 PACKAGE = "@frangoteam/fuxa"  # see the fixture `line`
 pytestmark = [pytest.mark.broker, pytest.mark.slow]

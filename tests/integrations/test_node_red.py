@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers import free_port, wait_for
 from tests.integrations.conftest import needs_npm
 from tests.integrations.line import FAULT, HeldLine
+from tests.stand.brokers import wait_for
+from tests.stand.ports import free_port
 
 PACKAGE = "node-red"  # see the fixture `line`
 pytestmark = pytest.mark.broker

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.brokers import MOSQUITTO
 from tests.sparkplug_conformance.recording import Recording
 from tests.sparkplug_conformance.scenes import record
+from tests.stand.brokers import MOSQUITTO
 
 
 @pytest.fixture(scope="session")

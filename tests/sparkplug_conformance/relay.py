@@ -81,7 +81,7 @@ class RecordingRelay:
     """Passes bytes on between clients and one broker, and writes down what they are.
 
     While the broker is not there a client's connection is accepted, its CONNECT written down, and the connection closed: a CONNECT that
-    nobody answers is a CONNECT too.
+    gets no answer is a CONNECT too.
     """
 
     def __init__(self, name: str, target_port: int, tape: Tape) -> None:

@@ -118,7 +118,12 @@ def _told(recording: Recording, node: Node, branch: str, name: str, key: str) ->
 
 
 def _unfinished(recording: Recording, node: Node, at_ms: float) -> bool:
-    """Whether a moment is just before one of the node's connections ended without order, or in a pause between two."""
+    """Whether a moment is before the node's first birth, just before a connection ended without order, or in a pause between two."""
+    births = [
+        message.at_ms for session in recording.sessions if session.node == node for message in session.said("NBIRTH")
+    ]
+    if at_ms < min(births):
+        return True  # a birth has the newest values only
     for session in recording.sessions:
         end_ms = session.packets[-1].at_ms
         if session.node == node and not session.up("DISCONNECT") and end_ms - UNSENT_MS <= at_ms <= end_ms + UNSENT_MS:
@@ -166,14 +171,14 @@ def _unsaid(kind: str, name: str, value: Any) -> Spoil:
 
 @holds("topics-ndata-payload", spoil=_unsaid("NDATA", "Alarms/hot/State", "UNACK_ALM"))
 def node_changes_are_said(recording: Recording) -> None:
-    """NDATA have the node's metrics that changed: each change of flag and alarm that the JSON topics tell is told here too."""
+    """NDATA have the node's metrics that changed: each change of flag and alarm on the JSON topics is published here too."""
     recording.said("NDATA")
     _complete(recording, "NDATA")
 
 
 @holds("topics-ddata-payload", spoil=_unsaid("DDATA", "Alarms/red1/State", "UNACK_ALM"))
 def device_changes_are_said(recording: Recording) -> None:
-    """DDATA have the device's metrics that changed: each change of flag and alarm that the JSON topics tell is told here too."""
+    """DDATA have the device's metrics that changed: each change of flag and alarm on the JSON topics is published here too."""
     recording.said("DDATA")
     _complete(recording, "DDATA")
 
@@ -303,5 +308,5 @@ def a_lost_device_is_said_to_be_dead(recording: Recording) -> None:
             for message in session.said("DDEATH")
             if message.device == device and last_ms <= message.at_ms <= first_ms + 200.0
         ]
-        assert deaths, f"{session.node.node}: {device} was silent and nobody said so"
+        assert deaths, f"{session.node.node}: {device} was silent and no DDEATH came"
         assert deaths[0] <= last_ms + session.node.stale_after_ms + NOTICED_MS

@@ -15,7 +15,7 @@ AWAY_LINK = 99_999  # a connection that no recording has
 
 @dataclass(frozen=True)
 class Word:
-    """What a node was told of its host, and whether it is newer than all that this server's clock said before."""
+    """What a node received about its host, and whether it is newer than all that this server sent before."""
 
     session: Session
     packet: Packet
@@ -79,7 +79,7 @@ def _birth_place(session: Session) -> int:
 
 
 def _before_births(recording: Recording, node: Node | None = None) -> list[tuple[Session, list[Word]]]:
-    """The sessions with births, and what the node had been told before them on that connection."""
+    """The sessions with births, and what the node had received before them on that connection."""
     words = _words(recording)
     found = [
         (
@@ -94,7 +94,7 @@ def _before_births(recording: Recording, node: Node | None = None) -> list[tuple
 
 
 def _unborn(recording: Recording) -> list[Word]:
-    """What the node was told in sessions that ended, or had gone on for a while, without a birth."""
+    """What the node received in sessions that ended, or had gone on for a while, without a birth."""
     return [word for word in _words(recording) if not _born_before(word)]
 
 
@@ -123,7 +123,7 @@ def _other_word(place: int, **change: object) -> Spoil:
     spoil=lambda recording: recording.exchanged(_let_in(recording).packet),
 )
 def births_wait_for_the_host(recording: Recording) -> None:
-    """With a primary host, births come after its STATE message said that it is online."""
+    """With a primary host, births come after a STATE message with online."""
     for _, words in _before_births(recording):
         assert any(word.online for word in words), "born without a word of the host"
 
@@ -172,7 +172,7 @@ def births_wait_for_a_new_word(recording: Recording) -> None:
     ),
 )
 def births_wait_on_every_server(recording: Recording) -> None:
-    """On each server anew, births wait until the host is said to be online there."""
+    """On each server, births wait until the host is reported online there."""
     found = _before_births(recording, _walker(recording))
     assert len({session.connect.relay for session, _ in found}) > 1, "births on one server only"
     for _, words in found:
@@ -220,7 +220,7 @@ def _spoil_farewell(what: Callable[[Session], Packet]) -> Spoil:
     spoil=_spoil_farewell(lambda session: session.said("NDEATH")[0].packet),
 )
 def the_end_of_the_host_ends_the_session(recording: Recording) -> None:
-    """When the host says that it is offline, not earlier than its last word, the node at once publishes its NDEATH, disconnects and begins anew."""
+    """When the host reports offline, not earlier than its last STATE, the node at once publishes its NDEATH, disconnects and starts a new session."""
     for word in _farewells(recording):
         deaths = _after(word, [message.packet for message in word.session.said("NDEATH")])
         disconnects = _after(word, word.session.up("DISCONNECT"))

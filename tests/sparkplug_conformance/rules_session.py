@@ -134,7 +134,7 @@ def device_commands_are_subscribed(recording: Recording) -> None:
     spoil=_connects({"will": None}),
 )
 def every_session_leaves_a_will(recording: Recording) -> None:
-    """Every CONNECT registers an NDEATH as its will; here: and of a killed daemon the host was told by just those bytes."""
+    """Every CONNECT registers an NDEATH as its will; here: and the host received just those bytes when the daemon was killed."""
     assert all(session.will is not None for session in _sessions(recording))
     _nobody_else_speaks(recording)
     heard = {
@@ -204,7 +204,7 @@ def _other_bd_seq(payload: Any) -> None:
 
 @holds("topics-nbirth-bdseq-increment", spoil=with_payload(one("WILL"), _other_bd_seq))
 def bd_seq_counts_connects(recording: Recording) -> None:
-    """BdSeq starts at zero and is one more with every CONNECT packet, also those that nobody answers, and over restarts."""
+    """BdSeq starts at zero and is one more with every CONNECT packet, also those without an answer, and over restarts."""
     _numbers(recording)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.edge.builders import colour_bundle
 from tests.sparkplug_conformance.relay import Tape
 from tests.sparkplug_conformance.schema import metric
 from tests.sparkplug_conformance.stage import (
@@ -22,6 +21,7 @@ from tests.sparkplug_conformance.stage import (
     HostApplication,
     Stage,
 )
+from tests.stand.bundles import colour_bundle
 
 STILLS = {"frozen_after_ms": 0}  # the cameras repeat their few pictures on purpose
 REBIRTH = "Node Control/Rebirth"

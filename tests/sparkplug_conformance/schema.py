@@ -1,4 +1,4 @@
-"""The Sparkplug B payload as the specification describes it, declared field by field for Google's protobuf runtime: a judge that is not our codec."""
+"""The Sparkplug B payload as the specification describes it, declared once more in full: a judge that shares nothing with `edge.sparkplug.schema`."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from benchmarks.rig import Daemon, Sender
-from tests.brokers import Mosquitto
-from tests.edge.builders import flat_jpeg
 from tests.sparkplug_conformance.relay import RecordingRelay, Tape
 from tests.sparkplug_conformance.schema import Payload, read, value_of
+from tests.stand.brokers import Mosquitto
+from tests.stand.bundles import flat_jpeg
+from tests.stand.daemon import Daemon, Sender
 
 GROUP = "north-works"
 HOST = "scada"

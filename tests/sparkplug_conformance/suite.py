@@ -25,7 +25,7 @@ _OVER_A_PLANT = (
     "no other client of the recording was born under this name; over a plant the site files have to see to it"
 )
 _WAITING = (
-    "with one server, a node that has no births yet stays connected when it hears `offline`, and waits, instead of reconnecting for ever; "
+    "with one server, a node that has no births yet stays connected when it receives `offline`, and waits, instead of reconnecting without end; "
     "a node with births, or with several servers, leaves"
 )
 REMARKS: dict[str, str] = {

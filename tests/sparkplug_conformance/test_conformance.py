@@ -26,6 +26,14 @@ def test_every_assertion_has_its_check() -> None:
     assert {*NOT_HELD, *REMARKS} <= set(ALL_IDS)
 
 
+@pytest.mark.alone
+@pytest.mark.broker
+def test_every_node_lived(recording: Recording) -> None:
+    """The first that asks for the recording, so that the scenes have the machine to themselves: each node was born and published data."""
+    for node in ("press6", "press7", "press8", "press9"):
+        assert any(session.node.node == node and session.said(*DATA) for session in recording.born), node
+
+
 @pytest.mark.broker
 @pytest.mark.parametrize("name", ALL_IDS)
 def test_it_holds(recording: Recording, name: str) -> None:

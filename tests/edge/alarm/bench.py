@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.alarm.machine import Alarm, AlarmCommand, AlarmSpec, Code, Outcome, Sample, SetSeverity, Transition, Verb
+from edge.alarm.machine import Alarm, AlarmCommand, AlarmSpec, Code, Outcome, Sample, SetSeverity, Transition
 from edge.frame import Quality, Verdict
+from edge.wire.verbs import Verb
 
 S = 1_000_000_000
 WALL_NS = 1_790_000_000 * S  # so that monotonic and wall times cannot be mixed up unseen

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,11 @@ def test_a_page_without_markers_is_refused() -> None:
     for page in ("", BEGIN, END, f"{END}{BEGIN}"):
         with pytest.raises(ValueError, match="no part between"):
             refreshed(page)
+
+
+def test_the_command_writes_a_page_anew(tmp_path: Path) -> None:
+    """`python -m edge.alarm.diagram PAGE`: only what stands between the markers changes."""
+    page = tmp_path / "alarm.md"
+    page.write_text(f"before\n{BEGIN}old{END}\nafter\n", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "edge.alarm.diagram", str(page)], cwd=PAGE.parents[1], check=True)
+    assert page.read_text(encoding="utf-8") == f"before\n{generated()}\nafter\n"

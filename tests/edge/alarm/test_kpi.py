@@ -119,3 +119,10 @@ def test_memory_is_bounded() -> None:
     assert len(kpi._buckets) <= DAY
     assert len(kpi._recent) <= TEN_MINUTES
     assert kpi.report(2 * 86_400 * S, WALL_NS, []).annunciated_day == pytest.approx(DAY, abs=1)
+
+
+def test_a_report_that_read_the_clock_before_a_transition_counts_no_time_backwards() -> None:
+    """The thread that reports may hold an older time than the thread that raised: figures never become negative."""
+    report = after([5.0] * 11, 4.99)
+    assert (report.flood, report.flood_s, report.observed_s) == (True, 0.0, 5.0)
+    assert after([100.0] * 11 + [95.0], 95.0).annunciated_10_min == 12

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from edge.alarm.machine import Alarm, Code, Condition, Transition, Verb
+from edge.alarm.machine import Alarm, Code, Condition, Transition
 from edge.alarm.table import ACTIVE
 from edge.frame import Quality, worst
+from edge.wire.verbs import STATE_VERBS, Verb
 from tests.edge.alarm.bench import Bench, S
 
 SPECS = st.fixed_dictionaries(
@@ -80,7 +81,7 @@ class AlarmMachine(RuleBasedStateMachine):
         self.check_log()
 
     @rule(
-        verb=st.sampled_from(list(Verb)),
+        verb=st.sampled_from(STATE_VERBS),
         changes=st.sampled_from([{}, {"user": ""}, {"occurrence_id": "id-1"}, {"one_shot": True}]),
     )
     def command(self, verb: Verb, changes: dict[str, Any]) -> None:

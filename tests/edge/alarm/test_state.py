@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edge.alarm.machine import AlarmSpec
 from edge.alarm.table import Trigger
 from edge.errors import ConfigError
-from edge.sections import AlarmSettings
+from edge.site.sections import AlarmSettings
 
 TEXTS = {"severity": 500, "message": "m", "operator_action": "o", "consequence": "c"}
 

@@ -17,24 +17,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.bundle import FaultSpec
-from edge.bundle import Speech as SpeechSpec
 from edge.errors import InferenceFailed
 from edge.explain.explainer import MAX_PICTURES, PICTURE_PATIENCE_NS, Explainer
 from edge.explain.painting import Painter
 from edge.explain.speech import Speech
 from edge.frame import Evidence, Frame, Quality, Verdict
-from edge.messages import Explanation, Spot
-from edge.sections import ExplainSettings
-from edge.session import Brake, Stopped
-from tests.edge.builders import SPEECH_WORDS, fault, speech_section
+from edge.inference.onnx_session import Brake, Stopped
+from edge.manifest import FaultSpec
+from edge.manifest import Speech as SpeechSpec
+from edge.plan import _vision_fault
+from edge.region import WHOLE, Region
+from edge.site.sections import ExplainSettings
+from edge.verdict.channel import VisionFault
+from edge.wire.messages import Explanation, Spot
+from tests.stand.bundles import SPEECH_WORDS, fault, speech_section
 
 MS = 1_000_000
 INFER_MS = 15
 TOKEN_MS, PICTURE_MS, COVER_MS = 7, 30, 16
 OPERATOR_MS = 1
 PREVIEW_MS, ENCODE_MS = 4, 3
-FAULT = FaultSpec.model_validate(fault("crack"))
+FAULT = _vision_fault(FaultSpec.model_validate(fault("crack")))
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Channel:
     id: str = "crack"
     title: str = "Crack"
     camera: str | None = "cam"
+    region: Region = WHOLE
     vision: int | None = 0
-    fault: FaultSpec | None = FAULT
+    fault: VisionFault | None = FAULT
 
 
 class World:
@@ -75,7 +79,7 @@ class World:
         spec = SpeechSpec.model_validate(speech_section(1))
         self.explainer = Explainer(
             settings=ExplainSettings.model_validate({"grid": 3} | settings),
-            faults=[Channel(), Channel("dent", "Dent", None, None, None)],
+            faults=[Channel(), Channel("dent", "Dent", None, WHOLE, None, None)],
             rules=lambda _fault, _now: (),
             newest=self.occurrence.get,
             engine=_Engine(self),
@@ -83,8 +87,8 @@ class World:
             preprocessors={"cam": _Preprocessor()},
             painter=None if jpeg is None else Painter({"cam": _Previews(self)}, self._encode, 640, 1000),
             brake=self.brake,
-            tell=self.told.append,
-            show=self._show,
+            publish=self.told.append,
+            publish_image=self._publish_image,
             count=lambda outcome: self.outcomes.update([outcome]),
             model=("toy", "0" * 64),
             monotonic_ns=lambda: self.now_ns,
@@ -103,7 +107,7 @@ class World:
         self.now_ns += ENCODE_MS * MS
         return b"" if self.jpeg is None else self.jpeg * quality
 
-    def _show(self, message: Explanation, jpeg: bytes) -> None:
+    def _publish_image(self, message: Explanation, jpeg: bytes) -> None:
         assert self.told[-1] is message, "a picture comes right behind its own sentence"
         self.shown.append((message, jpeg))
 
@@ -132,7 +136,7 @@ class World:
         self.now_ns += INFER_MS * MS
         self.judged += 1
         frame = Frame("cam", self.judged, b"jpeg", arrived_ns, arrived_ns, arrived_ns + 40 * MS)
-        self.explainer.look(frame, [("crack", Evidence(Verdict.FAULT, 0.9, Quality.GOOD)), ("dent", None)])
+        self.explainer.observe(frame, [("crack", Evidence(Verdict.FAULT, 0.9, Quality.GOOD)), ("dent", None)])
         if self.judged == 3:
             self.explainer.raised("crack", self.occurrence["crack"], self.now_ns)
 
@@ -143,14 +147,14 @@ class World:
 
 
 class _Preprocessor:
-    def prepare(self, encoded: bytes) -> NDArray[np.uint8]:
-        assert encoded == b"jpeg"
+    def prepare(self, encoded: bytes, region: Region) -> NDArray[np.uint8]:
+        assert (encoded, region) == (b"jpeg", WHOLE)
         picture = np.zeros((1, 12, 12, 3), np.uint8)
         picture[0, 5:7, 9:11] = 255
         return picture
 
-    def shown(self, encoded: bytes) -> tuple[float, float, float, float]:
-        assert encoded == b"jpeg"
+    def shown(self, encoded: bytes, region: Region) -> tuple[float, float, float, float]:
+        assert (encoded, region) == (b"jpeg", WHOLE)
         return 0.0, 0.0, 1.0, 1.0
 
 
@@ -303,14 +307,14 @@ def test_a_broken_decode_graph_costs_the_words_only() -> None:
 def test_an_unforeseen_error_ends_the_explanation_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever goes wrong in it, the thread that flags goes on, and the next alarm is explained."""
     world = World(every(100), speaks=False)
-    tell, calls = world.told.append, itertools.count()
+    publish, calls = world.told.append, itertools.count()
 
     def fail_once(message: Explanation) -> None:
         if next(calls) == 0:
             raise RuntimeError("no")
-        tell(message)
+        publish(message)
 
-    world.explainer._tell = fail_once
+    world.explainer._publish = fail_once
     world.run(3000)
     assert world.outcomes == {"unavailable": 1}
     assert "RuntimeError: no" in caplog.text
@@ -360,10 +364,10 @@ def test_a_flood_keeps_few_pictures() -> None:
     world.explainer._memory.faults = {name: Channel(name, name) for name in names}
     world.occurrence |= dict.fromkeys(names, "o")
     frame = Frame("cam", 1, b"jpeg", 0, 0, 40 * MS)
-    world.explainer.look(frame, [(name, Evidence(Verdict.FAULT, 0.9, Quality.GOOD)) for name in names])
+    world.explainer.observe(frame, [(name, Evidence(Verdict.FAULT, 0.9, Quality.GOOD)) for name in names])
     for name in names:
         world.explainer.raised(name, "o", 0)
-    held = [job for job in world.explainer._waiting.values() if job.frame is not None]
+    held = [task for task in world.explainer._waiting.values() if task.frame is not None]
     assert len(held) == MAX_PICTURES
     world.run(19_000)
     assert sorted(told.id for told in world.told) == sorted(names)
@@ -412,7 +416,7 @@ def test_no_picture_of_an_occurrence_that_is_not_the_newest() -> None:
     """An alarm that comes anew while the picture is made takes picture and sentence with it."""
     world = World(every(100), jpeg=JPEG)
     world.run(400)
-    while (job := world.explainer._job) is None or job.next_step != "draw":
+    while (task := world.explainer._task) is None or task.next_step != "draw":
         world.run(world.now_ns / MS + 1)
     world.occurrence["crack"] = "o2"
     world.run(5000)
@@ -468,7 +472,7 @@ def test_what_the_sentence_names_is_a_point_of_the_whole_picture() -> None:
     """Where the graph sees the left half only, its right is the picture's middle; picture and sentence agree."""
     world = World(every(100), jpeg=JPEG)
     prepares = world.explainer._preprocessors["cam"]
-    prepares.shown = lambda encoded: (0.0, 0.0, 0.5 * bool(encoded), 1.0)  # type: ignore[method-assign]
+    prepares.shown = lambda encoded, region: (0.0, 0.0, 0.5 * bool(encoded and region), 1.0)  # type: ignore[method-assign]
     world.run(5000)
     ((told, _),) = world.shown
     assert (told.where, told.spot) == ("middle", Spot(x=0.417, y=0.5))

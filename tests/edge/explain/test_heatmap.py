@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.bundle import InputSpec
 from edge.explain import heatmap, where
 from edge.explain.where import WHOLE, Place, Window
-from edge.preprocess import Preprocessor, encode_jpeg
+from edge.inference.preprocess import Preprocessor, encode_jpeg
+from edge.manifest import InputSpec
 
 Result = TypeVar("Result")
 MIDDLE = Place("middle", 0.5, 0.5)

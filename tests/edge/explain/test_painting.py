@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.bundle import InputSpec
 from edge.explain.painting import QUALITIES, Found, Painter
 from edge.explain.where import WHOLE, Place
 from edge.frame import Frame
-from edge.preprocess import Preprocessor, decode_rgb, encode_jpeg
+from edge.inference.preprocess import Preprocessor, decode_rgb, encode_jpeg
+from edge.manifest import InputSpec
 from tests.edge.explain.test_heatmap import finished
 
 FOUND = Found(np.eye(6), WHOLE, Place("middle", 0.5, 0.5))

@@ -53,9 +53,9 @@ def test_confidence_is_nought_at_the_limit_and_one_at_the_top() -> None:
 
 
 def test_rank_and_trend() -> None:
-    """A fault that is not the highest names the one that is; a score that stood still is steady."""
+    """A fault that is not the highest names the one that is; a score that did not change is steady."""
     second = dataclasses.replace(CRACK, rank=2, ahead="Rust", earlier=0.9)
-    assert "number 2 of 7 faults, Rust stands higher; steady" in template(second, None)
+    assert "number 2 of 7 faults, Rust scores higher; steady" in template(second, None)
 
 
 def test_a_models_words_are_made_fit_to_show() -> None:
@@ -74,3 +74,11 @@ def test_generated_words_stand_before_the_facts() -> None:
         'The model says "A crack runs across the rim." Crack on camera cam1, top of the picture: score 0.93'
     )
     assert said.endswith(f"({MADE})")
+
+
+def test_what_has_no_name_says_whether_a_named_fault_explains_it() -> None:
+    """Both alarms are shown; the sentence says how they hang together."""
+    odd = dataclasses.replace(CRACK, title="Unlike the normal pictures", explained_by=("Crack",))
+    assert "its limit 0.80; explained by Crack on the same picture;" in template(odd, None)
+    assert "no named fault explains it" in template(dataclasses.replace(odd, explained_by=()), None)
+    assert "explain" not in template(CRACK, None)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.bundle import Execution
-from edge.bundle import Speech as SpeechSpec
 from edge.errors import FormatError
 from edge.explain.speech import Speech, Thought, read_pieces
-from edge.session import Brake, Graph, Stopped, open_session
-from tests.edge.builders import SPEECH_ROOM, speech_files, speech_section
+from edge.inference.onnx_session import Brake, Graph, Stopped, open_session
+from edge.manifest import Execution
+from edge.manifest import Speech as SpeechSpec
+from tests.stand.bundles import SPEECH_ROOM, speech_files, speech_section
 
 SPEC = SpeechSpec.model_validate(speech_section())
 EXECUTION = Execution(graph="g.onnx", provider="CPUExecutionProvider", intra_op_threads=1, scheme="float32")
@@ -34,12 +34,12 @@ def load(folder: Path, brake: Brake | None = None, spec: SpeechSpec = SPEC) -> S
 
 def speak(speech: Speech, max_tokens: int = 40) -> Thought:
     """The whole loop, as the explainer walks it."""
-    thought = speech.look(GREY)
+    thought = speech.read_picture(GREY)
     token, sure = -1, 0.0
     for word in speech.question(0):
         token, sure = speech.follow(thought, word)
     while speech.goes_on(thought, token, max_tokens):
-        speech.say(thought, token, sure)
+        speech.append(thought, token, sure)
         token, sure = speech.follow(thought, token)
     return thought
 
@@ -68,7 +68,7 @@ def test_the_sentence_is_bounded(tmp_path: Path) -> None:
 def test_a_token_that_the_table_does_not_know_ends_it(tmp_path: Path) -> None:
     """A broken graph may say any number; it never becomes an index."""
     speech = load(tmp_path)
-    thought = speech.look(GREY)
+    thought = speech.read_picture(GREY)
     assert not speech.goes_on(thought, 4711, 40)
     assert not speech.goes_on(thought, -1, 40)
 
@@ -77,7 +77,7 @@ def test_a_stopped_step_changes_nothing(tmp_path: Path) -> None:
     """With a frame waiting the step is refused; taken again later it gives what it would have given."""
     waits = [False]
     speech = load(tmp_path, Brake(lambda: waits[0]))
-    thought = speech.look(GREY)
+    thought = speech.read_picture(GREY)
     waits[0] = True
     for _ in range(3):
         with pytest.raises(Stopped):
@@ -91,7 +91,7 @@ def test_a_stopped_step_changes_nothing(tmp_path: Path) -> None:
 def test_broken_bytes_become_a_sign_and_not_an_error() -> None:
     """Half of a character that two tokens share is shown as a replacement."""
     speech = Speech(_Never(), _Never(), SPEC, (b"", "é".encode()[:1], b"ok"))
-    thought = Thought(np.zeros((1, 1, 4, 2), np.float32), np.zeros((1, 1, 4, 2), np.float32), 0, said=[1, 2])
+    thought = Thought(np.zeros((1, 1, 4, 2), np.float32), np.zeros((1, 1, 4, 2), np.float32), 0, generated=[1, 2])
     assert speech.text(thought) == "\ufffdok"
 
 

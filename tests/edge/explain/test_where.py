@@ -80,3 +80,19 @@ def test_heat_is_what_the_score_loses() -> None:
     assert warmth is not None
     assert (warmth.max(), warmth[1, 2], warmth[0, 0]) == (1.0, 1.0, 0.0)
     assert 0.4 < warmth[1, 3] < 0.6
+
+
+def test_of_two_hot_places_each_is_named_and_not_the_middle_between_them() -> None:
+    """Two faults in opposite corners: both are said, and the point lies in the hotter one; more than two are counted."""
+    warmth = np.zeros((6, 6))
+    warmth[0, 0], warmth[5, 5] = 1.0, 0.9
+    assert where.middle(warmth, where.WHOLE) == where.Place("upper left and lower right", 0.083, 0.083)
+    warmth[0, 5] = 0.8
+    assert where.middle(warmth, where.WHOLE).words == "upper left and 2 other places"
+
+
+def test_a_faint_second_place_is_not_named() -> None:
+    """A large place with a small echo elsewhere is one place."""
+    warmth = np.zeros((6, 6))
+    warmth[0:2, 0:2], warmth[5, 5] = 1.0, 0.9
+    assert where.middle(warmth, where.WHOLE).words == "upper left"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import Manifest, open_bundle
-from edge.integrations.plan import Plan, plan_for
-from edge.sections import BrokerSettings, TlsSettings
-from edge.settings import Site, load_site
+from edge.bundle import open_bundle
+from edge.integrations.plan import SiteTags, site_tags
+from edge.manifest import Manifest
+from edge.site.sections import BrokerSettings, TlsSettings
+from edge.site.settings import Site, load_site
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,29 +25,29 @@ def manifest() -> Manifest:
 
 
 @pytest.fixture
-def plan(manifest: Manifest) -> Plan:
+def plan(manifest: Manifest) -> SiteTags:
     """The demo's site."""
-    return plan_for(load_site(ROOT / "examples" / "integrations" / "site.toml"), manifest)
+    return site_tags(load_site(ROOT / "examples" / "integrations" / "site.toml"), manifest)
 
 
 @pytest.fixture
-def press(manifest: Manifest) -> Plan:
+def press(manifest: Manifest) -> SiteTags:
     """A press of a plant, which speaks no Sparkplug."""
     site = load_site(ROOT / "examples" / "site.toml")
     tls = TlsSettings(ca_file=Path("ca.pem"), cert_file=Path("press7.pem"), key_file=Path("press7.key"))
     broker = BrokerSettings(host="broker.plant", port=8883, root="acme/north/edge/v1", tls=tls, username="press7")
-    return plan_for(site.model_copy(update={"broker": broker}), manifest)
+    return site_tags(site.model_copy(update={"broker": broker}), manifest)
 
 
 @pytest.fixture
-def with_sparkplug(manifest: Manifest) -> Callable[[Plan], Plan]:
+def with_sparkplug(manifest: Manifest) -> Callable[[SiteTags], SiteTags]:
     """The same plan, speaking Sparkplug under other names."""
 
-    def changed(plan: Plan) -> Plan:
+    def changed(plan: SiteTags) -> SiteTags:
         names = {"enabled": True, "group_id": "north works", "edge_node_id": "press-seven"}
         sparkplug = plan.site.sparkplug.model_copy(update=names)
         site: Site = plan.site.model_copy(update={"sparkplug": sparkplug})
-        return plan_for(site, manifest)
+        return site_tags(site, manifest)
 
     return changed
 

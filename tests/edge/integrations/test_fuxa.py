@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.integrations.fuxa import fuxa_project
-from edge.integrations.plan import Plan
+from edge.integrations.plan import SiteTags
 
 
 def device(project: dict[str, Any]) -> Any:
@@ -15,7 +15,7 @@ def device(project: dict[str, Any]) -> Any:
     return found
 
 
-def test_everything_that_is_named_is_there(plan: Plan) -> None:
+def test_everything_that_is_named_is_there(plan: SiteTags) -> None:
     """Tags of alarms, of scripts and of the view; the view itself; scripts of tags."""
     project = fuxa_project(plan)
     tags, scripts = device(project)["tags"], {script["id"] for script in project["scripts"]}
@@ -32,7 +32,7 @@ def test_everything_that_is_named_is_there(plan: Plan) -> None:
     assert {cell["id"] for cell in cells} <= {column["id"] for column in options["columns"]}
 
 
-def test_each_alarm_is_one_alarm_at_its_own_level(plan: Plan) -> None:
+def test_each_alarm_is_one_alarm_at_its_own_level(plan: SiteTags) -> None:
     """Critical, High, Medium, Low are FUXA's highhigh, high, low, info; the text says what to do."""
     levels = {}
     for entry, alarm in zip(plan.alarms, fuxa_project(plan)["alarms"], strict=True):
@@ -44,7 +44,7 @@ def test_each_alarm_is_one_alarm_at_its_own_level(plan: Plan) -> None:
     assert (levels["oil_leak"], levels["misaligned_part"]) == ("high", "low")
 
 
-def test_it_listens_where_the_site_speaks(press: Plan) -> None:
+def test_it_listens_where_the_site_speaks(press: SiteTags) -> None:
     """Under that site's root and node, encrypted as the site is, without its secrets."""
     found = device(fuxa_project(press))
     prefix = "acme/north/edge/v1/press7"
@@ -56,7 +56,7 @@ def test_it_listens_where_the_site_speaks(press: Plan) -> None:
     assert "press7.key" not in str(fuxa_project(press))
 
 
-def test_its_scripts_are_javascript(plan: Plan, javascript: Callable[[str], str | None]) -> None:
+def test_its_scripts_are_javascript(plan: SiteTags, javascript: Callable[[str], str | None]) -> None:
     """Node itself reads them, with this site's own names in front."""
     project = fuxa_project(plan)
     for script in project["scripts"]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.integrations.node_red import node_red_flow
-from edge.integrations.plan import Plan
+from edge.integrations.plan import SiteTags
 
 
 def of_type(flow: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -14,7 +14,7 @@ def of_type(flow: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [node for node in flow if node["type"] == kind]
 
 
-def test_every_wire_leads_somewhere(plan: Plan) -> None:
+def test_every_wire_leads_somewhere(plan: SiteTags) -> None:
     """Ids are unique, and wires, tabs and brokers exist."""
     flow = node_red_flow(plan)
     ids = [node["id"] for node in flow]
@@ -25,7 +25,7 @@ def test_every_wire_leads_somewhere(plan: Plan) -> None:
     assert {node[key] for node in flow for key in ("z", "broker", "tls") if key in node and len(node[key]) == 16} <= set(ids)  # fmt: skip
 
 
-def test_it_listens_where_the_site_speaks(press: Plan) -> None:
+def test_it_listens_where_the_site_speaks(press: SiteTags) -> None:
     """Under that site's root and node; commands go out not retained, with QoS 1."""
     flow = node_red_flow(press)
     prefix = "acme/north/edge/v1/press7"
@@ -40,7 +40,7 @@ def test_it_listens_where_the_site_speaks(press: Plan) -> None:
     assert (out["qos"], out["retain"]) == ("1", "false")
 
 
-def test_secrets_stay_out_and_encryption_stays_in(press: Plan) -> None:
+def test_secrets_stay_out_and_encryption_stays_in(press: SiteTags) -> None:
     """The broker is the site's and TLS is on; the device's own user, key and certificate are nobody else's."""
     flow = node_red_flow(press)
     [broker], [tls] = of_type(flow, "mqtt-broker"), of_type(flow, "tls-config")
@@ -54,13 +54,13 @@ def test_secrets_stay_out_and_encryption_stays_in(press: Plan) -> None:
     assert not any("press7.key" in str(node) or node.get("user") for node in flow)
 
 
-def test_two_sites_live_in_one_node_red(plan: Plan, press: Plan) -> None:
+def test_two_sites_live_in_one_node_red(plan: SiteTags, press: SiteTags) -> None:
     """Nothing of theirs collides, and generating again changes nothing."""
     assert not {node["id"] for node in node_red_flow(plan)} & {node["id"] for node in node_red_flow(press)}
     assert node_red_flow(plan) == node_red_flow(plan)
 
 
-def test_its_functions_are_javascript(plan: Plan, javascript: Callable[[str], str | None]) -> None:
+def test_its_functions_are_javascript(plan: SiteTags, javascript: Callable[[str], str | None]) -> None:
     """Node itself reads them; and would say so if they were not."""
     bodies = [node["func"] for node in of_type(node_red_flow(plan), "function")]
     assert len(bodies) == 6

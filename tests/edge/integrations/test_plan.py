@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.__main__ import EXIT_CONFIG, EXIT_OK, main
-from edge.integrations.plan import Plan
+from edge.integrations.plan import SiteTags
 from tests.edge.integrations.conftest import ROOT
 
 SITE = ROOT / "examples" / "integrations" / "site.toml"
@@ -37,7 +37,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "[sparkplug]" in capsys.readouterr().err
 
 
-def test_ids_are_stable_and_belong_to_one_site(plan: Plan, press: Plan) -> None:
+def test_ids_are_stable_and_belong_to_one_site(plan: SiteTags, press: SiteTags) -> None:
     """So that a file that is imported again replaces what was there, and two devices never mix."""
     assert plan.key("a", "b") == plan.key("a", "b")
     assert len({plan.key("a", "b"), plan.key("ab"), plan.key("a"), press.key("a", "b")}) == 4

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.envelope import Outgoing
 from edge.sparkplug.codec import DataType, Metric, Payload, encode
 from edge.sparkplug.node import BAD, HOST_WAIT_MS, MAX_HISTORY, STALE, Change, EdgeNode, NodeSpec, Phase, Presence, Tag
+from edge.wire.envelope import Outgoing
 from tests.sparkplug_conformance.schema import metric, read, value_of
 
 NCMD, DCMD = "spBv1.0/plant/NCMD/press", "spBv1.0/plant/DCMD/press/cam"
@@ -223,7 +223,7 @@ def test_a_rebirth_that_says_false_is_no_request() -> None:
 
 def test_what_may_not_have_been_heard_is_said_again_as_history() -> None:
     """The last seconds before a dead link was noticed, with their own times; older ones and those before a farewell are not."""
-    bench = Bench(unheard_ms=5_000)
+    bench = Bench(unconfirmed_ms=5_000)
     bench.connect()
     bench.poll()
     bench.value(1)

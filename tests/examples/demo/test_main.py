@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from examples.demo.__main__ import BUNDLE, BUNDLES, broker_address, main
-from tests.brokers import Mosquitto
-from tests.edge.builders import colour_bundle
+from tests.stand.brokers import Mosquitto
+from tests.stand.bundles import colour_bundle
 
 ROOT = Path(__file__).parents[3]
 
@@ -57,10 +57,10 @@ def test_it_leaves_nothing_on_a_broker_of_others(mosquitto: Mosquitto) -> None:
 
 def retained_topics(port: int) -> list[str]:
     """Topics of the messages that a broker has retained."""
-    from edge.envelope import Incoming, Subscription
-    from edge.mqtt import Connection
-    from edge.sections import BrokerSettings
-    from tests.brokers import wait_for
+    from edge.broker.connection import Connection
+    from edge.site.sections import BrokerSettings
+    from edge.wire.envelope import Incoming, Subscription
+    from tests.stand.brokers import wait_for
 
     seen: list[Incoming] = []
     link = Connection(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.envelope import Incoming
-from edge.settings import Site
-from edge.source import Source
+from edge.intake.source import Source
+from edge.site.settings import Site
+from edge.wire.envelope import Incoming
 from examples.demo.plant import sensor_messages
 from examples.demo.site import site_document
 from examples.demo.story import CAMERA, CHANNELS

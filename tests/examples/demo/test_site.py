@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from edge.settings import load_site
+from edge.site.settings import load_site
 from examples.demo.site import site_document, toml_text
 from examples.demo.story import CHANNELS, RULES, SENSORS, channels_for
 

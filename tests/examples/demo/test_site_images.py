@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+
 from examples.demo.site_images import FAULTS, FIRST_SEED, NORMAL, PICTURES_PER_PART, write_images
 from examples.demo.story import CHANNELS, line_settings
 from examples.line.line import Line
@@ -19,9 +21,20 @@ def test_pictures_are_sorted_by_their_truth_and_grouped_by_part(tmp_path: Path) 
     parts = {path.name.rpartition("_")[0] for path in files}
     assert len(parts) == 6
     assert set(counts) - {NORMAL} <= set(FAULTS)
-    assert {channel.vision for channel in CHANNELS if channel.vision} <= set(FAULTS), (
-        "the demo shows nothing that the bundle was not made for"
+    assert {channel.vision for channel in CHANNELS if channel.vision} == set(FAULTS), (
+        "the demo shows all that the bundle is made for, and nothing else"
     )
+
+
+def test_a_mask_beside_a_fault_shows_where_it_is(tmp_path: Path) -> None:
+    """White where the fault is, of the picture's own size; normal pictures have none."""
+    write_images(tmp_path, parts=6)
+    masks = {path.with_suffix(".jpg"): cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in tmp_path.rglob("*.png")}
+    assert set(masks) == {path for path in tmp_path.rglob("*.jpg") if path.parent.name != NORMAL}
+    for picture, mask in masks.items():
+        assert mask is not None
+        assert mask.shape == cv2.imread(str(picture)).shape[:2]  # type: ignore[union-attr] # it was just written
+        assert (mask > 127).any()
 
 
 def test_the_line_is_the_demos_and_the_parts_are_not() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from edge.frame import Verdict
-from edge.health import Health
-from edge.messages import Heartbeat
+from edge.health.ledger import Health
+from edge.wire.messages import Heartbeat
 from examples.demo.story import CAMERA, CHANNELS, Criteria, line_settings
 from examples.demo.summary import Summary, summarise
 from examples.demo.watch import Watch
@@ -34,7 +34,7 @@ def run(*, wrong: str | None = None, number_gap: int = 0) -> Watch:
     watch = Watch(Line(line_settings(CHANNELS, seed=2, fps=25), FRAMES), CHANNELS, PREFIX)
     number = 0
     for index in range(FRAMES):
-        watch.plant_says(
+        watch.on_plant_line(
             json.dumps({"event": "frame", "index": index, "ns": (index + 1) * 40_000_000, "bytes": 9, "readings": {}})
         )
         for plan in CHANNELS:

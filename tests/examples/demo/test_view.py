@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.envelope import Incoming
 from edge.frame import Quality, Verdict
-from edge.messages import Flag
+from edge.wire.envelope import Incoming
+from edge.wire.messages import Flag
 from examples.demo.story import CHANNELS, line_settings
 from examples.demo.view import Screen, bar, draw, fit, ink, plain, spark
 from examples.demo.watch import Watch
@@ -42,7 +42,7 @@ def watch() -> Watch:
     seen = Watch(Line(line_settings(CHANNELS, seed=1, fps=25), 100), CHANNELS, PREFIX)
     for index in range(10):
         readings = {"vibration_mm_s": 1.4, "pressure_bar": 6.0, "temperature_c": 46.0, "motor_current_a": 4.2}
-        seen.plant_says(
+        seen.on_plant_line(
             json.dumps(
                 {"event": "frame", "index": index, "ns": (index + 1) * 40_000_000, "bytes": 9, "readings": readings}
             )

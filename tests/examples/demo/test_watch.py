@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from edge.envelope import Incoming
 from edge.frame import Verdict
-from edge.messages import Reply
+from edge.wire.envelope import Incoming
+from edge.wire.messages import Reply
 from examples.demo.story import CHANNELS, line_settings
 from examples.demo.watch import Watch
 from examples.line.line import Line
@@ -20,7 +20,7 @@ FPS = 25.0
 def sent(watch: Watch, *indices: int) -> None:
     """The plant's account of some frames."""
     for index in indices:
-        watch.plant_says(
+        watch.on_plant_line(
             json.dumps({"event": "frame", "index": index, "ns": (index + 1) * 40_000_000, "bytes": 5, "readings": {}})
         )
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError, ExportError
 from exporters import load
-from exporters.families.base import Model, Question
-from exporters.families.dual_encoder import DualEncoderModel
-from exporters.images import synthetic_frames
-from tests.exporters.checkpoints import SIDE
+from exporters.families.dual_encoder_model import DualEncoderModel
+from exporters.model import Model, Question
+from exporters.pictures.images import synthetic_frames
+from tests.stand.checkpoints import SIDE
 
 ASKED = [
     Question("crack", ("a crack", "a cracked part"), ("a smooth surface", "no crack")),
@@ -155,3 +155,21 @@ def test_folders_that_are_no_checkpoint_are_refused(siglip: Path, tmp_path: Path
     (other / "config.json").write_text(json.dumps(config))
     with pytest.raises(ExportError, match="'blip' is not supported"):
         load.inspect(other)
+
+
+@pytest.mark.parametrize("kind", ["siglip", "clip"])
+def test_a_processor_of_another_size_is_refused_with_the_right_one(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Files of two checkpoints in one folder: said by the plan in one line, not by a traceback of the tower."""
+    folder = shutil.copytree(request.getfixturevalue(kind), tmp_path / kind)
+    file = folder / "preprocessor_config.json"
+    rule = json.loads(file.read_text())
+    checkpoint, family = load.inspect(folder)
+    side = family.pixels(checkpoint).width
+    for size in (2 * side, side + 1):
+        edges = {"height": size, "width": size}
+        changed = rule | {"size": {"shortest_edge": size} if "crop_size" in rule else edges}
+        file.write_text(json.dumps(changed | ({"crop_size": edges} if "crop_size" in rule else {})))
+        with pytest.raises(ExportError, match=rf"makes {size} x {size} px.*which is {side} x {side}"):
+            family.pixels(load.inspect(folder)[0])

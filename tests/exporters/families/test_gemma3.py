@@ -11,8 +11,8 @@ from edge.errors import ExportError
 from exporters.families.gemma3 import Gemma3
 from exporters.onepass.check import require_exact
 from exporters.onepass.prompts import load_tokenizer
-from tests.exporters import onepass_check as check
-from tests.exporters.families.conftest import Cases
+from tests.stand import onepass_check as check
+from tests.stand.family_cases import Cases
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from exporters.families.mistral3 import Mistral3
 from exporters.onepass.check import require_exact
-from tests.exporters import onepass_check as check
-from tests.exporters import tiny_checkpoints as tiny
-from tests.exporters.families.conftest import Cases
+from tests.stand import onepass_check as check
+from tests.stand import tiny_checkpoints as tiny
+from tests.stand.family_cases import Cases
 
 
 @pytest.fixture

@@ -12,16 +12,11 @@ import torch
 
 from edge.errors import ExportError
 from exporters.families.phi4 import EMPTY_THOUGHT, Phi4
+from exporters.graph.stream import trace
 from exporters.onepass.check import require_exact
-from exporters.onepass.readings import Reading, find_fields, steps
-from exporters.stream import trace
-from tests.exporters import tiny_checkpoints as tiny
-
-READINGS = (Reading("vibration", "mm/s", 0.1), Reading("temperature", "degC", 1.0), Reading("motor current", "A", 0.05))
-QUESTIONS = (
-    "Is the gearbox failing?", "Is the bearing failing?", "Is the motor failing?", "Is oil missing?", "Is the part misaligned?",
-    "Is there a crack?", "Is a bolt missing?", "Is the lens blocked?",
-)  # fmt: skip
+from exporters.onepass.readings import find_fields, steps
+from tests.stand import tiny_checkpoints as tiny
+from tests.stand.readings import QUESTIONS, READINGS, values
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +26,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.phi4(tmp_path_factory.mktemp("phi4"))
 
 
-def values(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Readings over and beyond the range that can be written."""
-    random = np.random.default_rng(3)
-    return (random.random((count, 3)) * [110.0, 1100.0, 55.0] - [5.0, 50.0, 2.5]).astype(np.float32)
-
-
-@pytest.mark.parametrize("form", ["tree", pytest.param("prefix", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["tree", "prefix"])
 def test_one_pass_in_onnx_runtime_answers_as_the_checkpoint(folder: Path, form: str, tmp_path: Path) -> None:
-    """64 sets of readings x 8 questions: logits within 1e-4 of transformers reading the numbers, no verdict flips; swapped readings are caught."""
+    """16 sets of readings x 8 questions: logits within 1e-4 of transformers reading the numbers, no verdict flips; swapped readings are caught."""
     scorer = Phi4(folder, READINGS, form=form)  # type: ignore[arg-type]  # the parameters are forms
     model = scorer.load()
     graph = scorer.one_pass(model, QUESTIONS)
-    rows = values(64)
+    rows = values(16)
     reference = scorer.reference(model, QUESTIONS, rows)
     ir.save(trace(graph, torch.from_numpy(rows[:1]), input_name="readings", output_name="logits"), tmp_path / "g.onnx")
     session = ort.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
@@ -65,6 +55,7 @@ def test_a_tokenizer_that_joins_digits_is_refused() -> None:
         find_fields(READINGS, lambda text: [ord(letter) for letter in text.replace("00", "0")])
 
 
+@pytest.mark.slow
 def test_an_empty_thought_can_open_the_answer(folder: Path) -> None:
     """A checkpoint that was trained to think first is asked behind a closed, empty thought."""
     plain, thought = Phi4(folder, READINGS), Phi4(folder, READINGS, opening=EMPTY_THOUGHT)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.exporters import onepass_check as check
-from tests.exporters.families.conftest import Cases
+from tests.stand import onepass_check as check
+from tests.stand.family_cases import Cases
 
 
 @pytest.fixture

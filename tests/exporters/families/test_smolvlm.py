@@ -9,18 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
-from edge.bundle import Execution
 from edge.errors import ExportError
-from edge.infer import Engine
-from exporters.export import export
-from exporters.families.base import Question, read_checkpoint
+from edge.inference.engine import Engine
+from edge.manifest import Execution
+from exporters.checkpoint.folder import read_checkpoint
 from exporters.families.smolvlm import SmolVlm
+from exporters.graph.export import export
+from exporters.graph.specialise import plain_scale, specialise
+from exporters.model import Question
 from exporters.onepass.check import require_exact
 from exporters.onepass.prompts import load_tokenizer
-from exporters.specialise import plain_scale, specialise
-from tests.exporters import onepass_check as check
-from tests.exporters import tiny_checkpoints as tiny
-from tests.exporters.families.conftest import Cases
+from tests.stand import onepass_check as check
+from tests.stand import tiny_checkpoints as tiny
+from tests.stand.family_cases import Cases
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def test_the_tokens_are_the_processors_own(case: check.Case) -> None:
     assert tuple(found["input_ids"][0]) == case.prompts.sequences[5]
 
 
+@pytest.mark.whole  # every build of a recipe does it, within 1e-4
 def test_the_daemon_runs_the_graph(case: check.Case, tmp_path: Path) -> None:
     """Behind the seam of the toolchain it is a family like any other: uint8 frame in, one score per fault out of the daemon's engine."""
     questions = check.questions()

@@ -1,0 +1,122 @@
+"""The change gate: noise and slow light are no change, a spot is one, and what is not known has changed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.inference.change import CEILING, FLOOR, LEARNED, MOST_LIGHT, ChangeGate
+from edge.inference.schedule import Key
+from edge.region import Grid, Region
+
+GRID = Region("web", 0.0, 0.0, 1.0, 1.0, grid=Grid(2, 1))
+TILES: dict[Key, Region] = {("web", number): tile for number, tile in enumerate(GRID.tiles)}
+LEFT, RIGHT = TILES
+ROWS, COLUMNS = 40, 80
+
+
+class Scene:
+    """A still scene of some texture, seen with noise; its light and what lies in it can be changed."""
+
+    def __init__(self, noise: float = 1.0, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+        self.still = self._rng.uniform(60.0, 160.0, (ROWS, COLUMNS, 3))
+        self.noise, self.light = noise, 1.0
+
+    def blocks(self) -> NDArray[np.uint8]:
+        """The next frame."""
+        seen = self.still * self.light + self._rng.normal(0.0, self.noise, self.still.shape)
+        return np.clip(np.round(seen), 0, 255).astype(np.uint8)
+
+
+def learned(scene: Scene, frames: int = LEARNED + 1) -> ChangeGate:
+    """A gate that saw so many frames; both tiles were computed on the last one."""
+    gate = ChangeGate(TILES)
+    for _ in range(frames):
+        gate.see(scene.blocks())
+    for tile in TILES:
+        gate.keep(tile)
+    return gate
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 1.0, 2.0, 3.0])
+def test_noise_is_no_change_and_a_spot_is_one(noise: float) -> None:
+    """Over 200 frames; then one block in one tile becomes darker by twice the limit."""
+    scene = Scene(noise)
+    gate = learned(scene, 40)
+    for _ in range(200):
+        gate.see(scene.blocks())
+        assert max(gate.change(tile) for tile in TILES) <= 1.0
+    limit = gate.limit(LEFT)
+    assert limit is not None
+    assert FLOOR <= limit <= CEILING
+    scene.still[11, 50] -= 2.0 * limit
+    gate.see(scene.blocks())
+    assert gate.change(LEFT) <= 1.0 < gate.change(RIGHT)
+
+
+def test_before_noise_is_known_every_tile_has_changed() -> None:
+    """And one that was never computed, whatever is known of noise."""
+    scene = Scene()
+    assert learned(scene, LEARNED).change(LEFT) == math.inf
+    gate = learned(scene)
+    assert gate.change(LEFT) <= 1.0
+    gate.forget(LEFT)
+    assert gate.change(LEFT) == math.inf
+
+
+def test_slow_light_is_taken_out_until_it_is_too_much() -> None:
+    """Half of what is allowed changes nothing; beyond it a tile is computed again."""
+    scene = Scene(0.5)
+    gate = learned(scene)
+    scene.light = 1.0 + 0.5 * MOST_LIGHT
+    gate.see(scene.blocks())
+    assert gate.change(LEFT) <= 1.0
+    scene.light = 1.0 + 1.5 * MOST_LIGHT
+    gate.see(scene.blocks())
+    assert gate.change(LEFT) == math.inf
+
+
+def test_what_creeps_is_held_against_the_computed_picture_not_the_last_one() -> None:
+    """A stain that grows by a level a frame is a change once it is beyond the limit."""
+    scene = Scene(0.0)
+    gate = learned(scene)
+    changes = []
+    for _ in range(10):
+        scene.still[5:8, 5:8] -= 1.0
+        gate.see(scene.blocks())
+        changes.append(gate.change(LEFT) > 1.0)
+    assert not changes[0]
+    assert changes[-1]
+    assert changes == sorted(changes)
+
+
+def test_motion_does_not_teach_noise_beyond_the_ceiling() -> None:
+    """A tile that moves in one frame of two shows its noise between; one that always moves is watched all the same."""
+    scene = Scene(1.0)
+    gate = ChangeGate(TILES)
+    for number in range(40):
+        if number % 4 < 2:
+            scene.still[:, :40] = scene._rng.uniform(60.0, 160.0, (ROWS, 40, 3))
+        scene.still[:, 40:] = scene._rng.uniform(60.0, 160.0, (ROWS, 40, 3))
+        gate.see(scene.blocks())
+    calm, busy = gate.limit(LEFT), gate.limit(RIGHT)
+    assert calm is not None
+    assert calm < 15.0
+    assert busy == CEILING
+
+
+def test_pictures_of_another_size_are_not_compared() -> None:
+    """Nothing that was kept holds; after a frame that shows nothing, noise is not learned over the gap."""
+    scene = Scene()
+    gate = learned(scene)
+    gate.see(scene.blocks()[::2, ::2])
+    assert gate.change(LEFT) == math.inf
+    gate = learned(scene, LEARNED)
+    gate.lose()
+    assert gate.change(LEFT) == math.inf
+    gate.see(scene.blocks())
+    assert gate.limit(LEFT) is None

@@ -1,0 +1,112 @@
+"""The operators' page in a real browser: by keyboard alone, at three sizes, light and dark, judged by axe-core; and a broker that goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `page` is not installed")
+pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
+
+from tests.integrations.conftest import needs_npm
+from tests.stand.brokers import Mosquitto
+from tests.stand.daemon import Daemon, Ear, pace, sensors_only_document
+from tests.stand.page import PASSWORD, PageProcess
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+DRIVER = Path(__file__).with_name("drive_page.mjs")
+WORDS = "Bearing 3 overheats"
+ALARM = {"severity": 900, "message": WORDS, "operator_action": "Trip the main drive", "consequence": "The shaft seizes"}
+
+
+SENSORS, ROUNDS, LEFT, HZ = 40, 4, 25, 50.0
+
+
+def browser() -> str:
+    """Chromium, or the reason why not."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("chromium is not installed: `apt-get install chromium`")
+    return found
+
+
+def test_a_flood_of_alarms_ends_with_the_newest_state_of_each(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Fifty a second are raised and cleared; after the last round the browser shows those as active that are, and no other."""
+    chromium, npm = browser(), needs_npm("playwright-core")
+    numbers = range(SENSORS)
+    site = sensors_only_document(tmp_path, mosquitto.port, ALARM) | {
+        "sensors": [{"id": f"t{number}", "stale_after_ms": 900_000} for number in numbers],
+        "rules": [{"id": f"r{number}", "sensor": f"t{number}", "kind": "above", "limit": 50.0} for number in numbers],
+        "faults": [
+            {
+                "id": f"f{number}",
+                "rules": [f"r{number}"],
+                "alarm": ALARM | {"message": f"Bearing {number:02d} overheats", "auto_ack": True, "off_delay_ms": 0.0},
+            }
+            for number in numbers
+        ],
+    }
+    daemon = Daemon(site, tmp_path).start()
+    page = PageProcess(tmp_path, mosquitto.port).start()
+    ear = Ear(mosquitto.port, ("state",))
+    command = ["node", str(DRIVER.with_name("drive_page_flood.mjs")), str(npm), chromium]
+    arguments = [f"http://127.0.0.1:{page.port}/", "guest", PASSWORD]
+    try:
+        pipe = subprocess.PIPE
+        with subprocess.Popen([*command, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as watcher:
+            assert watcher.stdout is not None
+            assert json.loads(watcher.stdout.readline() or "{}") == {"ready": True, "before": 0}
+            hot_and_cold = [b"90", b"10"]
+            pace(
+                SENSORS * ROUNDS + LEFT,
+                HZ,
+                lambda index: ear.publish(
+                    f"edge/v1/bench/in/sensor/t{index % SENSORS}", hot_and_cold[index // SENSORS % 2]
+                ),
+            )
+            left = [f"Bearing {number:02d} overheats" for number in range(LEFT)]
+            out, wrong = watcher.communicate(json.dumps(left) + "\n", timeout=180)
+        assert watcher.returncode == 0, wrong
+    finally:
+        ear.close()
+        assert page.stop() == 0
+        daemon.kill()
+    seen = json.loads(out)
+    assert (seen["lit"], seen["errors"]) == (LEFT, [])
+
+
+def test_an_operator_works_by_keyboard_and_sees_when_nothing_is_known(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Acknowledged with label and comment; no serious finding on any screen, nothing loaded from elsewhere, nothing wider than the screen."""
+    chromium, npm = browser(), needs_npm("playwright-core")
+    needs_npm("axe-core")
+    daemon = Daemon(sensors_only_document(tmp_path, mosquitto.port, ALARM), tmp_path).start()
+    page = PageProcess(tmp_path, mosquitto.port).start()
+    ear = Ear(mosquitto.port)
+    try:
+        ear.publish("edge/v1/bench/in/sensor/vibration", b"9")
+        raised = ear.until("alarm/loose", lambda alarm: alarm["state"] == "UNACK_ALM", 30)
+        assert mosquitto.process is not None
+        url, pictures = f"http://127.0.0.1:{page.port}/", os.environ.get("EDGE_PICTURES", str(tmp_path))
+        command = ["node", str(DRIVER), str(npm), chromium, url, "meier", PASSWORD, WORDS, pictures]
+        done = subprocess.run(
+            [*command, str(mosquitto.process.pid)], capture_output=True, text=True, timeout=900, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        seen = json.loads(done.stdout)
+        acked = [heard.document() for heard in ear.on("alarm/loose") if heard.document()["state"] == "ACK_ALM"][-1]
+    finally:
+        ear.close()
+        assert page.stop() == 0
+        daemon.kill()
+    assert acked["occurrence_id"] == raised["occurrence_id"]
+    assert acked["ack"] == {"user": "meier", "comment": "seen from the keyboard"}
+    assert (seen["errors"], seen["serious"], seen["wide"]) == ([], [], [])
+    assert seen["requests"] == [url.rstrip("/")]
+    assert seen["known"] > 0
+    assert {key: seen["lost"][key] for key in ("known", "lit", "enabled")} == {"known": 0, "lit": 0, "enabled": 0}
+    assert seen["lost"]["title"].startswith("(?)")
