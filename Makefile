@@ -10,6 +10,7 @@ TORCH := torch==2.13.0
 # Three workers on two cores, because live tests mostly wait; a file at a time, so that its fixtures are made once. One thread each.
 # Compiled files are kept, whatever the shell says: else each worker and each daemon compiles every module again.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+COV := --cov --cov-report=json:build/coverage/report.json
 FAST := tests/benchmarks tests/edge tests/exporters tests/examples/line tests/examples/training $(wildcard tests/test_*.py)
 
 .PHONY: demo test test-fast test-whole coverage check bench soak fuzz integrations crosscheck locks format docs clean help
@@ -23,7 +24,8 @@ demo: $(VENV)/.demo ## about a minute: a simulated line, a broker, the real daem
 test: $(VENV)/.dev ## set up and run the tests; COVERAGE=1 measures branch coverage and holds it against the floors
 	@sh deploy/system-packages.sh mosquitto openssl ip=iproute2 unshare=util-linux
 	@mkdir -p build/coverage
-	$(PYTEST) -n 3 -m "not whole" $(if $(COVERAGE),--cov --cov-report=json:build/coverage/report.json) $(PYTEST_ARGS)
+	$(PYTEST) -n 3 -m "not whole" $(if $(COVERAGE),$(COV)) $(PYTEST_ARGS) || { echo "Once more, one at a time, what failed beside others; what fails again has failed." \
+	  && $(PYTEST) -n 0 -m "not whole" --last-failed --last-failed-no-failures none $(if $(COVERAGE),$(COV) --cov-append) $(PYTEST_ARGS); }
 	$(if $(COVERAGE),$(BIN)/python -m tests.floors build/coverage/report.json)
 
 test-fast: $(VENV)/.dev ## aimed at two minutes: what needs no built bundle and no daemon of its own

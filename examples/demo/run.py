@@ -22,6 +22,7 @@ from edge.system.board import check_board, machine_facts
 from edge.wire.envelope import Incoming, Outgoing, Subscription
 from edge.wire.messages import Alarm, Command, timestamp
 from examples.demo.broker import free_port
+from examples.demo.pace import pace_of
 from examples.demo.site import site_document, toml_text
 from examples.demo.story import CHANNELS, channels_for, line_settings
 from examples.demo.watch import Watch
@@ -124,8 +125,9 @@ class Demo:
         self._other_board = _other_board(bundle)
         self._bundle = bundle
         self._channels = channels
-        settings = line_settings(channels, seed=wish.seed, fps=wish.fps)
-        self._frame_count = max(1, round(wish.seconds * wish.fps))
+        self._pace = pace_of(bundle, wish.fps)
+        settings = line_settings(channels, seed=wish.seed, fps=self._pace.fps)
+        self._frame_count = max(1, round(wish.seconds * self._pace.fps))
         self.site: Site | None = None
         self.watch = Watch(Line(settings, self._frame_count), channels, prefix="")
 
@@ -140,16 +142,23 @@ class Demo:
             self._start("broker", ["-m", "examples.demo.broker", str(port)])
         config = self._folder / "site.toml"
         document = site_document(
-            self._bundle.path.resolve(), self._channels, host=host, port=port, other_board=self._other_board is not None
+            self._bundle.path.resolve(),
+            self._channels,
+            host=host,
+            port=port,
+            budget_ms=self._pace.budget_ms,
+            other_board=self._other_board is not None,
         )
         config.write_text(toml_text(document), encoding="utf-8")
         self.site = site = load_site(config)
         self.watch.prefix = site.prefix()
         if self._other_board:
             self.watch.note("start", f"{self._other_board}; it runs here all the same, without its latency proof")
+        if self._pace.note:
+            self.watch.note("start", self._pace.note)
         self._connect(site)
         self._start("daemon", ["-m", "edge", "run", "--config", str(config)])
-        arguments = ["--seed", str(self._wish.seed), "--fps", str(self._wish.fps), "--frames", str(self._frame_count)]
+        arguments = ["--seed", str(self._wish.seed), "--fps", str(self._pace.fps), "--frames", str(self._frame_count)]
         plant = self._start("plant", ["-m", "examples.demo.plant", "--config", str(config), *arguments], talks=True)
         self._until(self._everybody_ready, START_TIMEOUT_S, "broker, daemon and plant to be ready")
         self.watch.note("start", "everything is up: the line starts")

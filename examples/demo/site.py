@@ -24,9 +24,15 @@ LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 def site_document(
-    bundle: Path, channels: Sequence[ChannelPlan], *, host: str, port: int, other_board: bool = False
+    bundle: Path,
+    channels: Sequence[ChannelPlan],
+    *,
+    host: str,
+    port: int,
+    budget_ms: float | None = None,
+    other_board: bool = False,
 ) -> dict[str, Any]:
-    """The site as plain data; `other_board` allows a bundle that was made for other hardware."""
+    """The site as plain data; `budget_ms` None: the bundle's, `other_board` allows a bundle that was made for other hardware."""
     prefix = f"{ROOT}/{NODE}/in/sensor"
     return {
         "bundle": str(bundle),
@@ -34,7 +40,7 @@ def site_document(
         "broker": {"host": host, "port": port, "root": ROOT, "reconnect_max_s": 1.0},
         "publish": {"heartbeat_s": HEARTBEAT_S, "flag_repeat_s": FLAG_REPEAT_S},
         "runtime": {"insecure_dev": host not in LOCAL_HOSTS, "allow_other_board": other_board},
-        "cameras": [{"id": CAMERA, "stale_after_ms": CAMERA_STALE_MS, "picture": PICTURE}],
+        "cameras": [_given(id=CAMERA, budget_ms=budget_ms, stale_after_ms=CAMERA_STALE_MS, picture=PICTURE)],
         "sensors": [
             _given(id=sensor.id, topic=f"{prefix}/{sensor.topic}", pointer=sensor.pointer, unit=sensor.unit)
             for sensor in SENSORS

@@ -399,18 +399,18 @@ def many(count: int, shape: str) -> tuple[Source, bytes]:
 
 @pytest.mark.parametrize("shape", ["pointers", "names", "where", "records"])
 def test_a_message_of_a_thousand_sensors_costs_what_it_holds(shape: str) -> None:
-    """Not its square: at five a second none of them may be refused as a flood."""
+    """Not its square: at five a second none of them may be refused as a flood. Eight times the sensors: its square would be 64 times the cost."""
     costs_ms = []
-    for count in (250, 1000):
+    for count in (125, 1000):
         here, payload = many(count, shape)
         times = []
-        for at_s in range(3):
+        for at_s in range(4):
             began_s = time.thread_time()
             accepted = send(here, payload, after_s=at_s)
             times.append((time.thread_time() - began_s) * 1e3)
             assert len(accepted.readings) == count, accepted.rejections[:2]
         costs_ms.append(min(times))
-    assert costs_ms[1] < 8 * costs_ms[0]
+    assert costs_ms[1] < 25 * costs_ms[0]
 
 
 @pytest.mark.parametrize(("told", "wanted"), [(77, 77), (77.0, 77), ("77", 77), (77, "77"), ("a", "a"), (True, True), (7.5, 7.5)])  # fmt: skip
