@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if EXPENSIVE.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the collector does not sweep torch again and again, as little as the daemon's sweeps its libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 TURNSTILE = Turnstile.of_this_run()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edge.inference.preprocess import encode_jpeg
 from exporters import pipeline
@@ -17,6 +18,8 @@ from exporters.pictures.images import synthetic_frames
 from exporters.proof import candidates
 from tests.stand.checkpoints import make_checkpoint
 from tests.stand.family_cases import cases
+from tests.stand.once import once
+from tests.stand.untraced import untraced
 
 __all__ = ["cases"]  # a fixture for every folder below
 
@@ -52,6 +55,14 @@ def _no_pause() -> Iterator[None]:
     """A build that finds the machine busy measures again at once: the suite's other workers will not be done in 20 s."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(candidates, "PAUSE_S", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_exporter() -> Iterator[None]:
+    """Coverage is of our code: torch's exporter is not watched. What it traces runs in other tests as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", untraced(torch.onnx.export))
         yield
 
 
@@ -108,18 +119,24 @@ def job_for(site: Path, kind: str, extra: str = "") -> Job:
 
 @pytest.fixture(scope="session")
 def words_bundle(site: Path, siglip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of the words alone."""
-    said: list[str] = []
-    return pipeline.build(job_for(site, siglip.name), tmp_path_factory.mktemp("words"), now=NOW, log=said.append)
+    """A bundle of the words alone; tests copy it before they change it."""
+    return _built(tmp_path_factory, "words", site, siglip)
 
 
 @pytest.fixture(scope="session")
 def fitted_bundle(site: Path, siglip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with a fitted head."""
+    """A bundle with a fitted head; tests copy it before they change it."""
     extra = (
         'head = { kind = "fitted", epochs = 12, hidden = 16 }\nquantization = { schemes = ["float32"], threads = [1] }'
     )
-    said: list[str] = []
-    return pipeline.build(
-        job_for(site, siglip.name, extra), tmp_path_factory.mktemp("fitted"), now=NOW, log=said.append
-    )
+    return _built(tmp_path_factory, "fitted", site, siglip, extra)
+
+
+def _built(factory: pytest.TempPathFactory, name: str, site: Path, checkpoint: Path, extra: str = "") -> Path:
+    """A bundle that all workers of this run share."""
+
+    def build(folder: Path) -> None:
+        pipeline.build(job_for(site, checkpoint.name, extra), folder, now=NOW, log=lambda _line: None)
+
+    [bundle] = [path.parent for path in once(factory, name, build).glob("*/manifest.json")]
+    return bundle

@@ -127,7 +127,7 @@ def test_without_the_extra_one_line_says_what_to_install(
     assert done.returncode == 0 or "pip install 'plantflag[export]'" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.whole)])
 def test_a_signal_leaves_no_working_folder(number: signal.Signals, site: Path, siglip: Path, tmp_path: Path) -> None:
     """A service manager or a closed terminal ends a build as Ctrl-C does: nothing stays in the temporary folder or under --out."""
     work, out = tmp_path / "work", tmp_path / "out"

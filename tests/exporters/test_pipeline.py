@@ -79,7 +79,7 @@ def test_a_fitted_head_learns_what_the_words_do_not_know(fitted_bundle: Path, wo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["siglip", "clip"])
+@pytest.mark.parametrize("kind", ["siglip", pytest.param("clip", marks=pytest.mark.whole)])
 def test_networks_over_pixels_judge_beside_the_patches(
     kind: str, site: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -78,10 +78,10 @@ def test_a_twin_is_an_alarm_and_no_tug_of_war(
         assert alarm["kind"] == "system"
         assert ear.until("state", lambda state: state["ne107"] == "F")
         before = _connects(daemon, twin)
-        time.sleep(20)
+        time.sleep(9)
         assert (
-            _connects(daemon, twin) - before <= 12
-        )  # two connections of each, once in 7 to 15 s; at the pace of a normal retry it is 80
+            _connects(daemon, twin) - before <= 8
+        )  # two connections of each, once in 7 to 15 s; at the pace of a normal retry it is 36
     finally:
         twin.kill()
         ear.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -25,8 +26,16 @@ FAMILIES: dict[str, tuple[GenerativeFamily, Callable[[Path], Path]]] = {
     "qwen35_moe": (Qwen35Moe(resolution_px=64), tiny.qwen35_moe),
     "mistral3": (Mistral3(resolution_px=64), tiny.mistral3),
 }
-MORE = {"smolvlm": 64, "gemma3": 64}  # pictures: int8 flips near the share allowed, which 16 measure too coarsely
-Cases = Callable[[str], check.Case]
+MORE = {
+    "smolvlm": 64,
+    "gemma3": 64,
+}  # pictures for int8: it flips near the share allowed, which 16 measure too coarsely
+
+
+class Cases(Protocol):
+    """A family's case by name; `many`: with as many pictures as int8 wants."""
+
+    def __call__(self, name: str, *, many: bool = False) -> check.Case: ...
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +43,11 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
     """A family's tiny checkpoint with the reference's answers, by name."""
 
     @cache
-    def make(name: str) -> check.Case:
+    def made(name: str, pictures: int) -> check.Case:
         family, checkpoint = FAMILIES[name]
-        return check.make(family, checkpoint(tmp_path_factory.mktemp(name)), pictures=MORE.get(name, check.PICTURES))
+        return check.make(family, checkpoint(tmp_path_factory.mktemp(name)), pictures=pictures)
+
+    def make(name: str, *, many: bool = False) -> check.Case:
+        return made(name, MORE.get(name, check.PICTURES) if many else check.PICTURES)
 
     return make

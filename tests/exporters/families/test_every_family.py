@@ -12,14 +12,17 @@ from exporters.onepass.form import Form
 from tests.stand import onepass_check as check
 from tests.stand.family_cases import FAMILIES, Cases
 
+TRACED = {"smolvlm", "qwen35_moe"}
+"""To trace a graph takes up to a minute: `make test-whole` does it for every family, `make test` for the public demo's and for the one with everything in it."""
+
 
 def _forms(*, traced: bool) -> list[Any]:
-    """Every family in every form that it has; traced, which takes up to two minutes, only SmolVLM in both but for `make test-whole`."""
+    """Every family in every form that it has; traced, all but a few only in `make test-whole`."""
     return [
         pytest.param(
             name,
             form,
-            marks=pytest.mark.whole if traced and form != family.forms[0] and name != "smolvlm" else (),
+            marks=pytest.mark.whole if traced and (name not in TRACED or form != family.forms[0]) else (),
             id=f"{name}-{form}",
         )
         for name, (family, _) in FAMILIES.items()
@@ -30,7 +33,8 @@ def _forms(*, traced: bool) -> list[Any]:
 @pytest.mark.parametrize(("name", "form"), _forms(traced=True))
 def test_one_pass_in_onnx_runtime_answers_as_the_checkpoint(cases: Cases, name: str, form: Form) -> None:
     """16 pictures or more x 8 questions: logits within 1e-4 of transformers asked one by one, no verdict flips."""
-    assert check.in_onnx_runtime(cases(name), form).verdicts == len(cases(name).frames) * 8 >= 128
+    case = cases(name, many=True)  # the graph of the test of int8
+    assert check.in_onnx_runtime(case, form).verdicts == len(case.frames) * 8 >= 128
 
 
 @pytest.mark.parametrize(("name", "form"), _forms(traced=False))
@@ -45,10 +49,10 @@ def test_a_wrong_graph_is_caught(cases: Cases, name: str, form: Form) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name if name in TRACED else pytest.param(name, marks=pytest.mark.whole) for name in FAMILIES])  # fmt: skip
 def test_int8_keeps_nearly_all_verdicts(cases: Cases, name: str) -> None:
     """Dynamic int8 drifts, and the drift is a number: on random weights at most 3 % of verdicts flip."""
-    case = cases(name)
+    case = cases(name, many=True)
     found = check.quantized(case, case.model.family.forms[0])
     assert 1e-4 < found.mean_abs < 0.2
     assert found.flips <= 0.03 * found.verdicts

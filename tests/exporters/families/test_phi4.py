@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["tree", "prefix"])
+@pytest.mark.parametrize("form", ["tree", pytest.param("prefix", marks=pytest.mark.whole)])
 def test_one_pass_in_onnx_runtime_answers_as_the_checkpoint(folder: Path, form: str, tmp_path: Path) -> None:
     """16 sets of readings x 8 questions: logits within 1e-4 of transformers reading the numbers, no verdict flips; swapped readings are caught."""
     scorer = Phi4(folder, READINGS, form=form)  # type: ignore[arg-type]  # the parameters are forms

@@ -80,7 +80,11 @@ def test_a_wrong_decode_graph_is_caught(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "make"),
-    [(Gemma3(), tiny.gemma3), (Qwen3Vl(resolution_px=64), tiny.qwen3_vl), (Mistral3(resolution_px=64), tiny.mistral3)],
+    [
+        pytest.param(Gemma3(), tiny.gemma3, marks=pytest.mark.whole, id="gemma3"),
+        pytest.param(Qwen3Vl(resolution_px=64), tiny.qwen3_vl, id="qwen3_vl"),
+        pytest.param(Mistral3(resolution_px=64), tiny.mistral3, marks=pytest.mark.whole, id="mistral3"),
+    ],
 )
 def test_other_families_speak_too(family: GenerativeFamily, make: Callable[[Path], Path], tmp_path: Path) -> None:
     """Sliding windows, positions along three axes, scaled embeddings: the same graph, the same words."""

@@ -56,6 +56,7 @@ def _compare(job: Job, interpreter: Path, folder: Path) -> Crosscheck:
     return crosscheck(job.checkpoint.folder, model, ASKED, frames, peer=peer_of(interpreter), folder=folder)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("hostile")
 def test_another_exporter_finds_the_same_evidence(site: Path, clip: Path, interpreter: Path, tmp_path: Path) -> None:
     """CLIP's padding is masked, offset and scale are the checkpoint's; nothing stays in the folder. SigLIP's is seen: in a whole build below."""

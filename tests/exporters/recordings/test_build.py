@@ -21,6 +21,7 @@ from exporters.recordings.build import build_recording
 
 NOW = datetime(2027, 2, 1, tzinfo=UTC)
 BOARD = "x86-64-avx2"
+LAST_ROWS = 160  # one in 10 s; the leak is in the last 90
 RECIPE = Path(__file__).parents[3] / "examples" / "recipes" / "pump.toml"
 
 
@@ -90,7 +91,7 @@ def test_what_cannot_be_built_is_told(recorded: Path, tmp_path: Path) -> None:
 
 
 def as_recorded(file: Path, folder: Path) -> None:
-    """A file of the example as `edge-daemon record` leaves it."""
+    """The end of a file of the example as `edge-daemon record` leaves it."""
     folder.mkdir()
     with (
         file.open(encoding="utf-8", newline="") as source,
@@ -98,7 +99,6 @@ def as_recorded(file: Path, folder: Path) -> None:
     ):
         table = csv.writer(target)
         table.writerow(COLUMNS)
-        for row in csv.reader(source):
-            if row[0] != "time":
-                for sensor, value in zip(("speed", "flow", "pressure"), row[1:4], strict=True):
-                    table.writerow((row[0], row[0], sensor, value, "good"))
+        for row in list(csv.reader(source))[-LAST_ROWS:]:
+            for sensor, value in zip(("speed", "flow", "pressure"), row[1:4], strict=True):
+                table.writerow((row[0], row[0], sensor, value, "good"))

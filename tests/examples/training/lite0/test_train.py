@@ -42,6 +42,7 @@ def test_the_tower_is_untouched_and_its_rights_come_along(trained: tuple[Path, P
     assert load.inspect(out)[1].name == "pretrained-tower"
 
 
+@pytest.mark.whole
 def test_every_figure_can_be_measured(
     trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

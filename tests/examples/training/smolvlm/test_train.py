@@ -131,6 +131,7 @@ def test_an_image_token_shows_what_any_of_its_patches_shows() -> None:
     assert merged(patches)[0].tolist() == [[False, False], [False, True], [False, False], [False, False]]
 
 
+@pytest.mark.whole
 def test_compiled_questions_answer_pictures(trained: tuple[Path, Path]) -> None:
     """A margin for every picture and question, finite, at another resolution than any of training."""
     compiled = Compiled(trained[0], ["Is there rust?", "Is this a gear?"], 96)
