@@ -35,7 +35,9 @@ MORE = {
 class Cases(Protocol):
     """A family's case by name; `many`: with as many pictures as int8 wants."""
 
-    def __call__(self, name: str, *, many: bool = False) -> check.Case: ...
+    def __call__(self, name: str, *, many: bool = False) -> check.Case:
+        """The case, made when it is first asked for."""
+        ...
 
 
 @pytest.fixture(scope="session")
