@@ -29,10 +29,10 @@ from edge.intake.slot import cannot_make_it
 from edge.publish.publisher import Publisher
 from edge.system.clock import Clock
 from edge.system.internal_errors import InternalErrors
+from edge.units import NS_PER_S
 from edge.verdict.channel import Channel
 from edge.verdict.tiles import join
 
-NS_PER_S = 1_000_000_000
 TOO_MUCH = (
     "its frames took this camera's share of the second while others waited: lower its rate or the size of its pictures"
 )

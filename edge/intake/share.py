@@ -6,7 +6,8 @@ time and the cost are arguments.
 
 from __future__ import annotations
 
-NS_PER_S = 1_000_000_000
+from edge.units import NS_PER_S
+
 SHARE_NS = 200_000_000  # of processor time in a second: a 4K camera that sends base64 in JSON takes half of it
 REFUSED_WEIGHT = 4  # what is refused costs as much as what is taken, and is good for nothing
 

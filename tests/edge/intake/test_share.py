@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.intake.share import NS_PER_S, REFUSED_WEIGHT, SHARE_NS, Shares
+from edge.intake.share import REFUSED_WEIGHT, SHARE_NS, Shares
+from edge.units import NS_PER_S
 
 
 def test_a_share_is_used_up_within_its_second_only() -> None:
