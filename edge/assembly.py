@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from edge import grid
 from edge.alarm.catalogue import alarm_id
 from edge.beside import Group, joined
 from edge.bundle import Bundle
-from edge.commands import Commands, node_handlers
+from edge.commands import Commands, answer, node_handlers
 from edge.errors import RejectedInput
 from edge.explain.setup import LoadedSpeech, Parts, make_explanations, prepare_speech, rehearse_painting
 from edge.frame import Trouble
@@ -227,6 +228,7 @@ def make_worker(proven: Proven, stages: Stages, services: Services) -> Worker:
     beside = Group(
         (  # whatever runs beside the path, one line each; what judges comes first
             windows,
+            services.inspections.reconfigure(plan.site, stages.channels, plan.model, partial(answer, services)),
             Snapshots(plan.site, services.send, services.annunciator.subject),
             services.evidence.reconfigure(plan.site, stages.channels, plan.model),
             services.collector.reconfigure(plan.site, stages.channels),

@@ -34,6 +34,11 @@ class Beside:
         """The commands that it carries out."""
         return {}
 
+    def part(self, frame: Frame) -> str | None:
+        """The part that a frame shows which is to be judged now; None: not known here."""
+        del frame
+        return None
+
     def seen(self, frame: Frame, verdicts: Verdicts, problem: Exception | None = None) -> None:
         """A frame had its turn and its flags are published; ``problem`` is why it could not be judged."""
 
@@ -74,6 +79,13 @@ class Group(Beside):
     def verbs(self) -> Mapping[Verb, Handler]:
         """Those of all."""
         return joined(*(member.verbs for member in self._members))
+
+    def part(self, frame: Frame) -> str | None:
+        """What the first of them knows."""
+        found: list[str | None] = [None]
+        for member in self._members:
+            self._guarded(member, lambda member=member: found.append(member.part(frame)))  # type: ignore[misc] # a lambda with defaults
+        return next((part for part in found if part is not None), None)
 
     def seen(self, frame: Frame, verdicts: Verdicts, problem: Exception | None = None) -> None:
         """Show each of them a frame."""

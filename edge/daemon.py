@@ -45,6 +45,7 @@ from edge.system.internal_errors import InternalErrors
 from edge.system.realtime import Grant, make_realtime
 from edge.system.systemd import notify, watchdog_interval_s
 from edge.system.version import package_version
+from edge.trigger.inspections import Inspections
 from edge.units import NS_PER_S
 from edge.wire.command import CommandDesk, Request
 from edge.wire.envelope import Incoming
@@ -108,6 +109,7 @@ class Daemon:
         self._collector = Collector(
             self._plan.site.node.state_dir, clock=self._clock, subject=self._annunciator.subject
         )
+        self._inspections = self._make_inspections()
         self._journal_start()
         self._reloader = Reloader(reread, self._slots.wake, site.runtime.realtime_priority, self._errors)
         self._succession = Succession(self._annunciator, self._publisher, self._clock, self._journal.restored)
@@ -276,6 +278,15 @@ class Daemon:
             restored=self._journal.restored,
         )
 
+    def _make_inspections(self) -> Inspections:
+        return Inspections(
+            session=self._session,
+            clock=self._clock,
+            publisher=self._publisher,
+            take=self._inbox.take_triggers,
+            count=self._health.inspected,
+        )
+
     def _connections(self) -> tuple[Connection, Connection]:
         site, prefix = self._plan.site, self._prefix
         ingest = Connection(
@@ -435,6 +446,7 @@ class Daemon:
             errors=self._errors,
             evidence=self._evidence,
             collector=self._collector,
+            inspections=self._inspections,
             refused=lambda: self._refusals.words(self._clock.monotonic_ns()),
             others_wait=lambda camera: self._slots.waiting(but=camera) > 0,
             reload=self._ask_reload,

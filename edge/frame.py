@@ -70,7 +70,7 @@ class Frame:
     """One encoded picture as it came off the wire.
 
     ``encoded`` is JPEG or PNG bytes, not yet decoded: dropping it costs nothing. ``captured_wall_ns`` is the source's own time, or None.
-    ``seq`` counts the frames of this camera since the daemon started.
+    ``seq`` counts the frames of this camera since the daemon started. ``part`` is the id of the part that it shows, where a trigger waited for it.
     """
 
     camera: str
@@ -80,6 +80,20 @@ class Frame:
     received_wall_ns: int
     deadline_ns: int
     captured_wall_ns: int | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A part is before a camera. ``told_wall_ns`` is when, by the sender's clock, or None; ``problem`` is why it cannot be read, as a code, or None."""
+
+    camera: str
+    part: str | None
+    received_ns: int
+    received_wall_ns: int
+    told_wall_ns: int | None = None
+    correlation: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

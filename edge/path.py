@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -106,6 +107,9 @@ class FramePath:
         if cannot_make_it(frame, taken_ns, min(self._runs_ns, default=0)):
             self._drop_late(frame)
             return
+        part = self._beside.part(frame)
+        if part is not None:
+            frame = replace(frame, part=part)
         try:
             self._refuse_flood(frame, taken_ns)
             rgb, header = self._preprocessors[frame.camera].decode(frame.encoded)

@@ -16,6 +16,7 @@ from edge.publish.journal import Journal
 from edge.publish.publisher import Publisher
 from edge.system.clock import Clock
 from edge.system.internal_errors import InternalErrors
+from edge.trigger.inspections import Inspections
 from edge.wire.command import CommandDesk, Request, without_paths
 from edge.wire.envelope import ConnectionStats, Outgoing
 
@@ -39,6 +40,7 @@ class Services:
         errors: where exceptions go that are faults of this program.
         evidence: keeps what is seen around alarms.
         collector: keeps pictures by score.
+        inspections: answers triggers.
         reload: begins a reload, or returns why not; None: it is under way.
         others_wait: whether a frame of another camera than this one waits.
         is_input: whether a topic is one of the site's inputs.
@@ -65,6 +67,7 @@ class Services:
     errors: InternalErrors
     evidence: Evidence
     collector: Collector
+    inspections: Inspections
     reload: Callable[[Request], str | None]
     others_wait: Callable[[str], bool] = lambda _camera: False
     is_input: Callable[[str], bool] = lambda _topic: False

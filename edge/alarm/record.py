@@ -62,6 +62,7 @@ class ConditionRecord(NamedTuple):
                 camera=entry.camera,
                 frame_seq=frame.seq if frame else None,
                 frame_ts=_time(frame.captured_wall_ns) if frame else None,
+                part=frame.part if frame else None,
                 model=self.context.model,
                 model_sha256=self.context.model_sha256,
             ),

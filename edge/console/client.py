@@ -30,6 +30,7 @@ from edge.wire.verbs import Verb
 CONNECT_S = 10.0
 RETAINED_S = 3.0  # for the broker to send what it retains
 ANSWER_S = 10.0
+INSPECT_S = 70.0  # a site may let a trigger wait for a minute
 RELOAD_S = 180.0  # a large bundle is read and proven beside the frames of the running one
 HEARTBEAT_S = 35.0  # at least; a node may announce a longer interval
 EXPLANATION_S = 60.0  # it is made in time left over; the daemon's own patience is 20 s unless its site says otherwise
@@ -139,6 +140,7 @@ class Client:
         bundle: str | None = None,
         weaker: Sequence[str] = (),
         valid: bool | None = None,
+        part: str | None = None,
     ) -> dict[str, Any]:
         """Send one request and wait for its answer; acknowledging without an occurrence means the one that the broker shows now.
 
@@ -161,6 +163,7 @@ class Client:
             "bundle": bundle,
             "weaker": tuple(weaker),
             "valid": valid,
+            "part": part,
         }
         stamp = {"request_id": uuid.uuid4().hex, "issued_at": timestamp(time.time_ns())}
         try:
@@ -169,7 +172,7 @@ class Client:
             first = error.errors()[0]
             raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {words(first)}") from error
         self._connection.publish(COMMAND.outgoing(self._prefix, request, verb.value))
-        patience_s = RELOAD_S if verb is Verb.RELOAD else ANSWER_S
+        patience_s = {Verb.RELOAD: RELOAD_S, Verb.INSPECT: INSPECT_S}.get(verb, ANSWER_S)
         if not self._wait(lambda: request.request_id in self._replies or self._refused(), patience_s):
             raise EdgeError(
                 f"no answer in {patience_s:.0f} s; the request may still be carried out: look at `alarms`. May this account read "

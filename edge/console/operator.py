@@ -89,6 +89,10 @@ def _add_verb_options(verb: Verb, parser: argparse.ArgumentParser) -> None:
         what.add_argument("--camera", help="whose picture")
         what.add_argument("--alarm", help="picture of the camera that this alarm is about")
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the picture")
+    if verb is Verb.INSPECT:
+        parser.add_argument("--camera", help="what sees the part; default: the only camera")
+        parser.add_argument("--part", help="the part's id")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
     if verb is Verb.SHELVE:
         length = parser.add_mutually_exclusive_group(required=True)
         length.add_argument("--for", dest="duration", metavar="30m", help="for how long: 90s, 30m, 8h")
@@ -138,7 +142,7 @@ def _warn_of(hidden: str | None) -> int:
 
 def _command(options: argparse.Namespace) -> int:
     from edge.console.address import connect
-    from edge.console.view import outcome_line, parse_duration_s
+    from edge.console.view import fault_lines, outcome_line, parse_duration_s
 
     verb: Verb = options.verb
     duration = getattr(options, "duration", None)
@@ -159,10 +163,14 @@ def _command(options: argparse.Namespace) -> int:
             bundle=getattr(options, "bundle", None),
             weaker=tuple(getattr(options, "weaker", ())),
             valid=getattr(options, "valid", None),
+            part=getattr(options, "part", None),
         )
         if reply["snapshot"] is not None and out is not None:
             write_file(out, client.picture(reply["snapshot"]))
-        print(outcome_line(verb, reply))
+        if reply.get("inspection") is not None and options.json:
+            print(json.dumps(reply["inspection"], indent=1))
+        else:
+            print("\n".join([outcome_line(verb, reply), *fault_lines(reply)]))
         if verb is Verb.EXPLAIN and reply["ok"]:
             print(client.explanation(options.alarm)["text"])
     return EXIT_OK if reply["ok"] else EXIT_FAILED

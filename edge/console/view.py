@@ -184,10 +184,30 @@ def outcome_line(verb: Verb, reply: Mapping[str, Any]) -> str:
     if (picture := reply["snapshot"]) is not None:
         about = f", occurrence {picture['occurrence_id']}" if picture["occurrence_id"] else ""
         return f"snapshot: frame {picture['frame_seq']} of {picture['camera']}, received {picture['received']} ({picture['age_ms'] / 1000:.1f} s old), {picture['size_bytes']} bytes{about}"
+    if reply.get("inspection") is not None:
+        return f"{verb.value}: {reply['detail']}"
     if reply["ok"]:
         detail = f": {reply['detail']}" if verb is Verb.RELOAD else ""
         return f"{verb.value}: done" + (f", now {reply['state']}" if reply["state"] else detail)
     return f"{verb.value}: refused, {reply['code']}: {reply['detail']}"
+
+
+def fault_lines(reply: Mapping[str, Any]) -> list[str]:
+    """What an inspection found, fault by fault; nothing of other commands."""
+    faults: Mapping[str, Mapping[str, Any]] = (reply.get("inspection") or {}).get("faults", {})
+    if not faults:
+        return []
+    rows = [
+        (
+            name,
+            found["verdict"],
+            "-" if found["score"] is None else f"{found['score']:.4f}",
+            found["q"],
+            found["reason"],
+        )
+        for name, found in faults.items()
+    ]
+    return columns([("FAULT", "VERDICT", "SCORE", "QUALITY", "REASON"), *rows])
 
 
 def _pairs(counts: Mapping[str, int]) -> str:

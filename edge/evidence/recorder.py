@@ -203,6 +203,7 @@ class Evidence(Beside):
         return {
             "seq": frame.seq,
             "received": timestamp(frame.received_wall_ns),
+            **({} if frame.part is None else {"part": frame.part}),
             "captured": None if frame.captured_wall_ns is None else timestamp(frame.captured_wall_ns),
             "flag_ms": round((now_ns - frame.received_ns) / NS_PER_MS, 2),
             "late": now_ns > frame.deadline_ns,

@@ -104,6 +104,8 @@ class _Camera:
     misses: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    inspections: Counter[str] = field(default_factory=Counter)  # triggers, by outcome
+    parts: Counter[str] = field(default_factory=Counter)  # that they were about, by verdict
     latency: Samples = field(default_factory=Samples)
     acknowledged: Samples = field(default_factory=Samples)
     stages: dict[str, Samples] = field(default_factory=lambda: {stage: Samples() for stage in STAGES})
@@ -272,6 +274,14 @@ class Health:
                 if camera in self._cameras:  # else a reload took it away meanwhile
                     self._cameras[camera].picture = info
 
+    def inspected(self, camera: str, outcome: str, verdict: str | None) -> None:
+        """A trigger was answered; `verdict` of a part that is answered for the first time."""
+        with self._lock:
+            if camera in self._cameras:  # else a reload took it away meanwhile
+                self._cameras[camera].inspections[outcome] += 1
+                if verdict is not None:
+                    self._cameras[camera].parts[verdict] += 1
+
     def camera_reported(self, camera: str, trouble: CameraTrouble | None) -> None:
         """`edge-camera` says why it has no pictures of a camera; None: it has."""
         with self._lock:
@@ -362,6 +372,8 @@ class Health:
             blind_ms=round(entry.blind_ns / NS_PER_MS, 3),
             blind_now=now_ns > self._sees_until(entry),
             picture=entry.picture,
+            inspections=dict(entry.inspections),
+            parts=dict(entry.parts),
             regions={name or WHOLE_NAME: region.report(now_ns) for name, region in entry.regions.items()},
         )
         entry.reported_received, entry.reported_verdicts, entry.reported_ns = entry.received, entry.verdicts, now_ns

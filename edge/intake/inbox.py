@@ -1,4 +1,4 @@
-"""Readings, commands and what else the network threads know wait here for the inference thread; bounded: of readings the oldest are discarded, a command too many is not taken."""
+"""Readings, triggers, commands and what else the network threads know wait here for the inference thread; bounded: of readings the oldest are discarded, a command too many is not taken."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
-from edge.frame import Reading
+from edge.frame import Reading, Trigger
 from edge.wire.envelope import Incoming
 
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
+MAX_TRIGGERS = 1024  # of all cameras, between two ticks
 MAX_COMMANDS = 1024  # an operator may acknowledge every alarm of a plant at once
 
 
@@ -19,6 +20,7 @@ class Inbox:
 
     readings: deque[Reading] = field(default_factory=lambda: deque(maxlen=MAX_READINGS))
     commands: deque[Incoming] = field(default_factory=deque)
+    triggers: deque[Trigger] = field(default_factory=lambda: deque(maxlen=MAX_TRIGGERS))
     reconnected: bool = False
     overflow: int = 0
     epoch: int | None = None
@@ -30,6 +32,12 @@ class Inbox:
         with self._lock:
             self.overflow += len(self.readings) == MAX_READINGS
             self.readings.append(reading)
+
+    def put_trigger(self, trigger: Trigger) -> None:
+        """Leave word that a part is before a camera."""
+        with self._lock:
+            self.overflow += len(self.triggers) == MAX_TRIGGERS
+            self.triggers.append(trigger)
 
     def put_lost(self, camera: str, received_ns: int) -> None:
         """Leave word that a camera's gateway is offline."""
@@ -58,13 +66,20 @@ class Inbox:
     def urgent(self) -> bool:
         """Whether something is here that does not wait for the next tick."""
         with self._lock:
-            return bool(self.commands) or self.reconnected or self.epoch is not None
+            return bool(self.commands) or bool(self.triggers) or self.reconnected or self.epoch is not None
 
     def take_readings(self) -> list[Reading]:
         """What is there now, oldest first."""
         with self._lock:
             found = list(self.readings)
             self.readings.clear()
+        return found
+
+    def take_triggers(self) -> list[Trigger]:
+        """Those that came since the last call, oldest first."""
+        with self._lock:
+            found = list(self.triggers)
+            self.triggers.clear()
         return found
 
     def take_lost(self) -> dict[str, int]:

@@ -93,6 +93,10 @@ class Inlet:
                 if reading.quality is not Quality.BAD:
                     self._counters.reading_received(reading.sensor, reading.received_ns, reading.value)
                 self._inbox.put_reading(reading)
+            for trigger in accepted.triggers:
+                self._inbox.put_trigger(trigger)
+            if accepted.triggers:
+                self._slots.wake()
             for camera in accepted.lost:
                 self._inbox.put_lost(camera, incoming.received_ns)
             for camera, trouble in accepted.cameras:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.errors import RejectedInput
-from edge.frame import Frame, Quality, Reading
+from edge.frame import Frame, Quality, Reading, Trigger
 from edge.intake.availability import online, trouble
 from edge.intake.checksum import verify
 from edge.intake.frame_payload import picture_of
@@ -16,8 +16,10 @@ from edge.intake.freshness import Stream
 from edge.intake.readers import plausible, shown, wall_ns_of
 from edge.intake.sensor_payload import Neighbours, SensorMessage, Value
 from edge.intake.share import Shares
+from edge.intake.trigger_payload import MAX_PART, trigger_of
 from edge.site.sections import CameraSettings, SensorSettings
 from edge.site.settings import Site
+from edge.site.trigger import TriggerSettings
 from edge.units import NS_PER_MS
 from edge.wire.camera import CameraTrouble
 from edge.wire.envelope import Incoming, Subscription
@@ -53,6 +55,7 @@ class Accepted:
     cameras: tuple[
         tuple[str, CameraTrouble | None], ...
     ] = ()  # what `edge-camera` reports of a camera; None: pictures come
+    triggers: tuple[Trigger, ...] = ()  # also those that cannot be read: each is answered
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -91,6 +94,10 @@ class Source:
             if source.availability_topic is not None:
                 self._guarded.setdefault(source.availability_topic, []).append(source)
         self._watched = {site.camera_topic(camera): camera for camera in site.cameras if camera.source is not None}
+        self._triggered: dict[str, list[tuple[str, TriggerSettings]]] = {}
+        for camera in site.cameras:
+            if camera.trigger is not None:
+                self._triggered.setdefault(site.trigger_topic(camera), []).append((camera.id, camera.trigger))
         self._streams = {
             (kind, item.id): Stream(round(item.oldest_ms() * NS_PER_MS))
             for kind, items in (("camera", site.cameras), ("sensor", site.sensors))
@@ -113,12 +120,13 @@ class Source:
         The last availability of a gateway or of `edge-camera` is wanted at once: it is a state, and retained.
         """
         states = (*self._guarded, *self._watched)
-        topics = dict.fromkeys(self._cameras, 0) | dict.fromkeys((*self._sensors, *states), 1)
+        topics = dict.fromkeys(self._cameras, 0) | dict.fromkeys((*self._sensors, *self._triggered, *states), 1)
         return [Subscription(topic, qos, no_retained=topic not in states) for topic, qos in topics.items()]
 
     def is_subscribed(self, topic: str) -> bool:
         """Whether a topic is one of the site's inputs."""
-        return any(topic in topics for topics in (self._cameras, self._sensors, self._guarded, self._watched))
+        inputs = (self._cameras, self._sensors, self._guarded, self._watched, self._triggered)
+        return any(topic in topics for topics in inputs)
 
     def accept(self, incoming: Incoming) -> Accepted:
         """Read one message; total over everything that can arrive."""
@@ -128,14 +136,15 @@ class Source:
         if not self.is_subscribed(incoming.topic):
             return Accepted(rejections=(Rejection("unknown_topic", shown(incoming.topic)),))
         if self._shares.used_up(incoming.topic, incoming.received_ns):
-            return _flooded(cameras, (*sensors, *(item for item in guarded if isinstance(item, SensorSettings))))
+            bad = (*sensors, *(item for item in guarded if isinstance(item, SensorSettings)))
+            return _flooded(cameras, bad, [camera for camera, _ in self._triggered.get(incoming.topic, ())])
         began_ns = self._cpu_ns()
         if watched is None:
             accepted = self._read(incoming, cameras, sensors, guarded)
         else:
             accepted = _camera_status(watched.id, incoming.payload)
         cost_ns = self._cpu_ns() - began_ns
-        taken = accepted.frames or accepted.readings or accepted.cameras
+        taken = accepted.frames or accepted.readings or accepted.cameras or accepted.triggers
         self._shares.spend(incoming.topic, incoming.received_ns, cost_ns, refused=not taken)
         return accepted
 
@@ -158,7 +167,31 @@ class Source:
         if guarded and _offline(guarded, incoming, rejections):
             readings += [_bad(source.id, incoming) for source in guarded if isinstance(source, SensorSettings)]
             lost = tuple(source.id for source in guarded if isinstance(source, CameraSettings))
-        return Accepted(tuple(frames), tuple(readings), tuple(rejections), lost)
+        triggers = tuple(self._triggers(incoming, rejections))
+        return Accepted(tuple(frames), tuple(readings), tuple(rejections), lost, triggers=triggers)
+
+    def _triggers(self, incoming: Incoming, rejections: list[Rejection]) -> Iterable[Trigger]:
+        """A trigger for each camera that this topic triggers; one that cannot be read is counted, and is a trigger all the same."""
+        for camera, settings in self._triggered.get(incoming.topic, ()):
+            part, told_wall_ns, problem = None, None, None
+            try:
+                _refuse_retained(incoming)
+                part, told_wall_ns = trigger_of(
+                    incoming.payload, settings.pointer, settings.time_pointer, incoming.received_wall_ns
+                )
+            except RejectedInput as error:
+                rejections.append(Rejection(error.reason, f"trigger of {camera}: {error.detail}"))
+                problem = error.reason
+            if not incoming.retained:
+                yield Trigger(
+                    camera,
+                    part,
+                    incoming.received_ns,
+                    incoming.received_wall_ns,
+                    told_wall_ns,
+                    None if incoming.correlation is None else incoming.correlation.decode(errors="replace")[:MAX_PART],
+                    problem,
+                )
 
     def _frame(self, camera: CameraSettings, incoming: Incoming) -> Frame:
         _refuse_retained(incoming)
@@ -300,13 +333,16 @@ def _no_news(reason: str, wall_ns: int | None, received_wall_ns: int) -> str:
     return f"its own time is {age_s:.1f} s ago: set the clock of its source, or raise max_age_ms"
 
 
-def _flooded(cameras: Sequence[CameraSettings], sensors: Sequence[SensorSettings]) -> Accepted:
+def _flooded(
+    cameras: Sequence[CameraSettings], sensors: Sequence[SensorSettings], triggered: Sequence[str] = ()
+) -> Accepted:
     """A message that is not read, because its topic has had its share of this second."""
     detail = "reading this topic's messages took its share of this second: the rest is refused unread"
     return Accepted(
         rejections=(
             *(Rejection("flooded", detail, camera=camera.id) for camera in cameras),
             *(Rejection("flooded", detail, sensor=sensor.id) for sensor in sensors),
+            *(Rejection("flooded", f"trigger of {camera}: {detail}") for camera in triggered),
         )
     )
 

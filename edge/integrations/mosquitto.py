@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 from edge.errors import ConfigError
 from edge.site.settings import Site
-from edge.wire.topics import COMMAND, OUT, PICTURES
+from edge.wire.topics import COMMAND, INSPECTION, OUT, PICTURES
 
 SCADA = "scada"
 PAGE = "page"
+PLC = "plc"
 _SPARKPLUG_WRITES = ("NBIRTH", "NDEATH", "NDATA", "DBIRTH/+", "DDEATH/+", "DDATA/+")
 _SPARKPLUG_READS = ("NCMD", "DCMD/+")
 
 
 def access_rules(site: Site) -> str:
-    """An acl_file for Mosquitto: the node, its cameras and sensors, SCADA and the operators' page; nothing else is allowed.
+    """An acl_file for Mosquitto: the node, its cameras and sensors, the PLC that triggers them, SCADA and the operators' page; nothing else is allowed.
 
     A camera or sensor is named as in the site file. Where a gateway publishes for several, give all their lines to the gateway's name.
 
@@ -23,13 +24,19 @@ def access_rules(site: Site) -> str:
         ConfigError: a source has the name of another role.
     """
     sources = list(_sources(site))
-    reserved = {site.node.id, SCADA, PAGE} & {name for name, _ in sources}
+    reserved = {site.node.id, SCADA, PAGE, PLC} & {name for name, _ in sources}
     if reserved:
         raise ConfigError(
-            f"a camera or sensor is called {', '.join(sorted(reserved))}, as the node, SCADA or the page is: each needs a name, and a certificate, of its own"
+            f"a camera or sensor is called {', '.join(sorted(reserved))}, as the node, SCADA, a PLC or the page is: each needs a name, and a certificate, of its own"
         )
-    blocks = [list(_node(site)), *(lines for _, lines in sources), list(_scada(site)), list(_page(site))]
-    return "\n".join("\n".join(block) + "\n" for block in blocks)
+    blocks = [
+        list(_node(site)),
+        *(lines for _, lines in sources),
+        list(_plc(site)),
+        list(_scada(site)),
+        list(_page(site)),
+    ]
+    return "\n".join("\n".join(block) + "\n" for block in blocks if block)
 
 
 def _node(site: Site) -> Iterator[str]:
@@ -65,6 +72,16 @@ def _sources(site: Site) -> Iterator[tuple[str, list[str]]]:
         topics.setdefault(sensor.id, {})[site.sensor_topic(sensor)] = None
     for name, wanted in topics.items():
         yield name, [f"user {name}", *(f"topic write {topic}" for topic in wanted)]
+
+
+def _plc(site: Site) -> Iterator[str]:
+    """What triggers cameras, and reads what they saw; nothing where no camera has triggers."""
+    topics = site.trigger_topics()
+    if topics:
+        yield "# The PLC: triggers inspections, and reads their results."
+        yield f"user {PLC}"
+        yield from (f"topic write {topic}" for topic in topics)
+        yield f"topic read {INSPECTION.at(site.prefix(), '+')}"
 
 
 def _scada(site: Site) -> Iterator[str]:

@@ -17,8 +17,20 @@ from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.publish.entry import AlarmRecord, Entry, EventRecord, StateRecord
 from edge.units import FOREVER_NS, NS_PER_MS
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import Explanation, Flag, Heartbeat, Message, Meta, Reply, State, Value, timestamp
-from edge.wire.topics import ALARM, EXPLAIN, EXPLAIN_IMAGE, FLAG, HEARTBEAT, META, REPLY, STATE, VALUE, Topic
+from edge.wire.messages import Explanation, Flag, Heartbeat, Inspection, Message, Meta, Reply, State, Value, timestamp
+from edge.wire.topics import (
+    ALARM,
+    EXPLAIN,
+    EXPLAIN_IMAGE,
+    FLAG,
+    HEARTBEAT,
+    INSPECTION,
+    META,
+    REPLY,
+    STATE,
+    VALUE,
+    Topic,
+)
 
 MAX_AWAITED = 1_000  # flags whose PUBACK is being timed
 
@@ -141,6 +153,7 @@ class Publisher:
             lat_ms=round((now_ns - frame.received_ns) / NS_PER_MS, 3) if frame else None,
             stage_ms=_stage_ms(stamps) if stamps else (),
             met=now_ns <= frame.deadline_ns if frame else None,
+            part=frame.part if frame else None,
         )
         published.flag, published.flag_ns = message, now_ns
         published.delivered = self._publish_flag(channel, message, frame)
@@ -229,6 +242,10 @@ class Publisher:
         properties = about | {key: f"{value}" for key, value in seen.items() if value is not None}
         self._shown[message.id] = True
         self._send(EXPLAIN_IMAGE.outgoing(self._prefix, jpeg, message.id, properties))
+
+    def inspection(self, message: Inspection) -> None:
+        """Publish the answer to a trigger; one that a broker does not get is not resent."""
+        self._publish(INSPECTION, message, message.cam)
 
     def show_only(self, alarms: Collection[str]) -> None:
         """Clear the pictures of all other alarms: the site no longer allows them."""

@@ -37,6 +37,7 @@ from edge.services import Services
 from edge.site.settings import Site
 from edge.system.clock import Clock
 from edge.system.internal_errors import InternalErrors
+from edge.trigger.inspections import Inspections
 from edge.units import NS_PER_S
 from edge.wire.command import CommandDesk
 from edge.wire.envelope import ConnectionStats, Outgoing
@@ -168,6 +169,9 @@ class Simulation:
                 subject=annunciator.subject, readings=health.values,
             ),
             collector=Collector(None, clock=clock, subject=annunciator.subject),
+            inspections=Inspections(
+                session="", clock=clock, publisher=publisher, take=self._inbox.take_triggers, count=health.inspected
+            ),
             reload=lambda _request: "a backtest reloads nothing",
         )  # fmt: skip
         self._health, self._journal, self._prefix = health, journal, f"{site.prefix()}/"

@@ -24,6 +24,7 @@ from edge.site.kinds import (
 )
 from edge.site.regions import MOST_REGIONS, RegionSettings
 from edge.site.source import SourceSettings
+from edge.site.trigger import TriggerSettings
 from edge.units import mean_time_ns
 from edge.wire.verbs import Verb
 
@@ -239,6 +240,10 @@ class CameraSettings(Section):
     picture: PictureSettings = PictureSettings()
     source: SourceSettings | None = Field(
         default=None, description="where `edge-camera` gets its pictures from; none: something else publishes them"
+    )
+    trigger: TriggerSettings | None = Field(
+        default=None,
+        description="parts that are to be judged one by one, when a trigger says that one is there; none: only `cmd/inspect` asks",
     )
     regions: tuple[RegionSettings, ...] = Field(
         default=(), max_length=MOST_REGIONS, description="parts of the picture that faults may look at by themselves"

@@ -157,17 +157,27 @@ class Site(BaseSettings):
         """The topic on which `edge-camera` says how the camera is."""
         return f"{self.prefix()}/in/camera/{camera.id}"
 
+    def trigger_topic(self, camera: CameraSettings) -> str:
+        """The topic that a camera's triggers come from, where it has any."""
+        named = None if camera.trigger is None else camera.trigger.topic
+        return named or f"{self.prefix()}/in/trigger/{camera.id}"
+
+    def trigger_topics(self) -> tuple[str, ...]:
+        """Every topic of triggers, once."""
+        topics = [self.trigger_topic(camera) for camera in self.cameras if camera.trigger is not None]
+        return tuple(dict.fromkeys(topics))
+
     def sensor_topic(self, sensor: SensorSettings) -> str:
         """The topic that a sensor's values come from."""
         return sensor.topic or f"{self.prefix()}/in/sensor/{sensor.id}"
 
     def input_topics(self) -> tuple[str, ...]:
-        """Every topic from which something comes in, once: frames, values, and what gateways and `edge-camera` report of themselves."""
+        """Every topic from which something comes in, once: frames, values, triggers, and what gateways and `edge-camera` report of themselves."""
         sources: list[CameraSettings | SensorSettings] = [*self.cameras, *self.sensors]
         inputs = [*map(self.frame_topic, self.cameras), *map(self.sensor_topic, self.sensors)]
         inputs += [source.availability_topic for source in sources if source.availability_topic is not None]
         inputs += [self.camera_topic(camera) for camera in self.cameras if camera.source is not None]
-        return tuple(dict.fromkeys(inputs))
+        return tuple(dict.fromkeys([*inputs, *self.trigger_topics()]))
 
 
 def load_site(path: Path, environment: Mapping[str, str] = os.environ, *, recording: bool = False) -> Site:

@@ -18,7 +18,7 @@ from edge.sparkplug.node import BAD, GOOD, STALE, Change, Presence, Tag
 from edge.units import NS_PER_MS
 from edge.verdict.channel import ChannelSpec
 from edge.wire.command import Request
-from edge.wire.messages import Alarm, Command, Flag, Heartbeat, Message, Reply, State, timestamp
+from edge.wire.messages import Alarm, Command, Flag, Heartbeat, Inspection, Message, Reply, State, timestamp
 from edge.wire.messages import Value as Score
 from edge.wire.verbs import VERBS, Verb
 
@@ -71,6 +71,18 @@ _CAMERA_TAGS = (
 )
 
 
+_INSPECTION_TAGS = tuple(
+    Tag(f"Inspection/{name}", datatype)
+    for name, datatype in (
+        ("Part", DataType.STRING),
+        ("Outcome", DataType.STRING),
+        ("Verdict", DataType.STRING),
+        ("Reason", DataType.STRING),
+        ("Frame", DataType.INT64),
+    )
+)
+
+
 class Catalogue:
     """Every metric of a site, what changes them, and what writing them means.
 
@@ -90,6 +102,9 @@ class Catalogue:
         self._silent = {alarm_id(camera.id, Concern.SILENT): camera.id for camera in site.cameras}
         node = [Tag(name, DataType.STRING, value) for name, value in facts.items()] + list(_NODE_TAGS)
         tags: dict[str | None, list[Tag]] = {None: node, **{camera.id: list(_CAMERA_TAGS) for camera in site.cameras}}
+        self._triggered = {camera.id for camera in site.cameras if camera.trigger is not None}
+        for camera in self._triggered:
+            tags[camera] += _INSPECTION_TAGS
         for channel in channels:
             tags[alone[channel.id]] += _flag_tags(channel)
         for entry in alarms:
@@ -109,6 +124,8 @@ class Catalogue:
                 return [Change(self._home.get(message.ch), name, message.score, at_ms, CODES[message.q])]
             case Alarm():
                 return self._alarm(message)
+            case Inspection() if message.cam in self._triggered:
+                return _inspection(message)
             case State():
                 return _state(message)
             case Heartbeat():
@@ -216,6 +233,18 @@ def _heartbeat(heartbeat: Heartbeat) -> list[Change | Presence]:
         }
         changes += [Change(camera, f"Health/{name}", value, at_ms) for name, value in values.items()]
     return changes
+
+
+def _inspection(found: Inspection) -> list[Change | Presence]:
+    """The newest answer to a trigger; a host that needs each of many a second reads the topic."""
+    values: dict[str, Value] = {
+        "Part": found.part,
+        "Outcome": found.outcome,
+        "Verdict": found.verdict.value,
+        "Reason": found.reason,
+        "Frame": found.frame_seq,
+    }
+    return [Change(found.cam, f"Inspection/{name}", value, _ms(found.ts)) for name, value in values.items()]
 
 
 Asked = tuple[Verb, str | None, float | None]  # the verb, the occurrence that it means, and for how long, s

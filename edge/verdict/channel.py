@@ -85,6 +85,11 @@ class Channel:
             self.version += 1
 
     @property
+    def seen_ns(self) -> int | None:
+        """Receipt of the frame that its evidence rests on: of the oldest one, where several tiles were seen on several; None: there is none."""
+        return None if self._vision is None else self._vision.seen_ns
+
+    @property
     def trust(self) -> Quality:
         """Evidence is at best this good: lower while something that all of it shares, the clock, cannot be trusted."""
         return self._trust

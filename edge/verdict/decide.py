@@ -111,6 +111,11 @@ class VisionState:
         self._evidence = Evidence(verdict, min(max(score, 0.0), 1.0), quality)
         return self._evidence
 
+    @property
+    def seen_ns(self) -> int | None:
+        """Receipt of the newest frame that its evidence rests on; None: there was none."""
+        return self._seen_ns
+
     def seen_before(self, at_ns: int) -> bool:
         """Whether its newest frame is older than this."""
         return self._seen_ns is not None and self._seen_ns < at_ns

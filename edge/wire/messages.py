@@ -134,6 +134,12 @@ class CameraHealth(Message):
     regions: dict[str, RegionHealth] = Field(
         default_factory=dict, description="by name; empty where only the whole picture is looked at"
     )
+    inspections: dict[str, Counter] = Field(
+        default_factory=dict, description="triggers since the start, by outcome; see edge.inspection"
+    )
+    parts: dict[str, Counter] = Field(
+        default_factory=dict, description="of these: parts that were answered for the first time, by verdict"
+    )
 
 
 class SensorHealth(Message):
@@ -272,6 +278,7 @@ class Flag(Message):
     lat_ms: Milliseconds | None = Field(description="received to flag handed over")
     stage_ms: tuple[float, ...] = Field(default=(), description="queue, decode, infer, decide")
     met: bool | None = Field(description="whether the deadline was met")
+    part: str | None = Field(default=None, description="the part that the frame shows, where a trigger waited for it")
 
 
 class Value(Message):
@@ -300,6 +307,7 @@ class AlarmSource(Message):
     camera: str | None
     frame_seq: Counter | None
     frame_ts: Timestamp | None
+    part: str | None = Field(default=None, description="the part that the frame shows, where a trigger waited for it")
     model: str | None = Field(description="null: a site without cameras, which needs no bundle")
     model_sha256: str | None
 
@@ -455,7 +463,15 @@ class Command(Message):
         default=None,
         description="ack: true: the fault was there; false: it was a false alarm. Journalled and kept as a label, also of what is acknowledged already",
     )
-    camera: str | None = Field(default=None, max_length=128, description="snapshot: whose picture")
+    camera: str | None = Field(
+        default=None, max_length=128, description="snapshot: whose picture; inspect: what sees the part"
+    )
+    part: str | None = Field(default=None, max_length=128, description="inspect: the part's id")
+    at: str | None = Field(
+        default=None,
+        max_length=40,
+        description="inspect: when the part was before the camera, RFC 3339 or a number as of issued_at; default: now",
+    )
     bundle: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
@@ -482,7 +498,17 @@ class EvidenceKept(Message):
     problem: str = Field(default="", description="why it is not whole; empty: it is")
 
 
-Code = Literal["ok", "stale_occurrence", "not_allowed", "expired", "bad_request", "duplicate", "busy", "unknown_alarm"]
+Code = Literal[
+    "ok",
+    "stale_occurrence",
+    "not_allowed",
+    "expired",
+    "bad_request",
+    "duplicate",
+    "busy",
+    "unknown_alarm",
+    "not_judged",
+]
 
 
 class Snapshot(Message):
@@ -503,6 +529,51 @@ class Snapshot(Message):
     content_type: Literal["image/jpeg", "image/png"]
 
 
+class FaultFound(Message):
+    """What the inspected frame says of one fault."""
+
+    verdict: Verdict
+    score: float | None = Field(ge=0.0, le=1.0)
+    q: Quality
+    reason: str = Field(
+        default="",
+        description="why it is unknown where the flag's own quality does not say it: not_seen (its region, or a tile of it, was not computed on this frame)",
+    )
+
+
+class Inspection(Message):
+    """``inspection/{camera}``: the answer to one trigger. Each trigger gets one; what was not seen is unknown, never ok."""
+
+    schema_: Literal["edge.inspection/1"] = Field(default="edge.inspection/1", alias="schema")
+    ts: Timestamp
+    session: str
+    cam: str
+    part: str | None = Field(description="the part's id; null: the trigger named none")
+    correlation: str | None = Field(
+        description="request id of the command, or the trigger's MQTT 5 correlation data as text"
+    )
+    outcome: Literal["judged", "timeout", "duplicate", "late", "busy", "unknown"]
+    first: Literal["judged", "timeout", "late", "unknown"] | None = Field(
+        description="of a duplicate: what became of the first trigger, whose answer this repeats"
+    )
+    verdict: Verdict = Field(
+        description="fault if any fault is; ok only if every fault of the camera was seen to be ok"
+    )
+    reason: str = Field(description="why the verdict is unknown, as a code of docs/inspection.md; empty: it is known")
+    q: Quality
+    faults: dict[str, FaultFound] = Field(description="every fault of the camera by id; empty: no frame answers it")
+    frame_seq: Counter | None = Field(description="number of the frame, as in flags; null: none answers it")
+    frame_ts: Timestamp | None = Field(description="when the frame was captured, by the clock of its source")
+    received: Timestamp | None = Field(description="when the frame was received")
+    met: bool | None = Field(description="whether the frame's deadline was met")
+    trigger_ts: Timestamp | None = Field(description="when the part was before the camera, by the trigger's own clock")
+    offset_ms: float | None = Field(description="how much later than the trigger the frame was taken, as far as known")
+    lat_ms: Milliseconds = Field(description="receipt of the trigger to this answer")
+    times: Counter = Field(description="how often this part was asked for, as far as it is remembered")
+    model: str | None = None
+    model_sha256: str | None = None
+
+
 class Reply(Message):
     """``res/{verb}``, or the response topic of the request."""
 
@@ -513,6 +584,7 @@ class Reply(Message):
     detail: str = ""
     state: str | None = None
     snapshot: Snapshot | None = None
+    inspection: Inspection | None = None
 
 
 PUBLISHED: tuple[type[Message], ...] = (
@@ -524,6 +596,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     Alarm,
     Explanation,
     EvidenceKept,
+    Inspection,
     Event,
     Reply,
 )

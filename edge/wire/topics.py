@@ -153,6 +153,14 @@ EVIDENCE = Topic(
     expiry_s=7 * 24 * 3600,
     meaning="the seconds around one occurrence are kept on the device, whole or not; only of cameras whose site allows it",
 )
+INSPECTION = Topic(
+    "inspection/{camera}",
+    messages.Inspection,
+    qos=1,
+    retain=False,
+    expiry_s=60,
+    meaning="the answer to one trigger of a camera: part, outcome, and the verdict of each of its faults",
+)
 EVENT = Topic(
     "event",
     messages.Event,
@@ -224,9 +232,18 @@ CAMERA_IN = InputTopic(
     meaning="whether `edge-camera` has pictures of the camera, and if not, why (docs/cameras.md); its last will is on the same topic",
 )
 
+TRIGGER_IN = InputTopic(
+    "in/trigger/{camera}",
+    "text, number or JSON",
+    JSON,
+    {"type": ["string", "integer", "object"]},
+    qos=1,
+    meaning="a part is before the camera; another topic with `cameras[].trigger.topic` (docs/inspection.md)",
+)
+
 PICTURES = (SNAPSHOT, EXPLAIN_IMAGE)
-INPUTS = (FRAME_IN, SENSOR_IN, CAMERA_IN)
-OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EXPLAIN, EVIDENCE, EVENT, REPLY)
+INPUTS = (FRAME_IN, SENSOR_IN, CAMERA_IN, TRIGGER_IN)
+OUT = (STATE, META, HEARTBEAT, FLAG, VALUE, ALARM, EXPLAIN, EVIDENCE, INSPECTION, EVENT, REPLY)
 IN = (COMMAND,)
 
 

@@ -26,6 +26,7 @@ class Verb(StrEnum):
     REBIRTH = "rebirth"
     REPLAY = "replay"
     SNAPSHOT = "snapshot"
+    INSPECT = "inspect"
     RELOAD = "reload"
 
 
@@ -56,6 +57,7 @@ VERBS: Mapping[Verb, VerbInfo] = {
     Verb.EXPLAIN: VerbInfo("alarm", "have an active alarm put into a sentence, and show it"),
     Verb.REBIRTH: VerbInfo("node", "have the daemon publish its state, alarms and flags again"),
     Verb.SNAPSHOT: VerbInfo("node", "have the daemon send a camera's newest picture, if its site file allows it"),
+    Verb.INSPECT: VerbInfo("node", "have the part that is before a camera judged now, and show the result"),
     Verb.RELOAD: VerbInfo("node", "have the daemon read its site file again, or try another bundle"),
     Verb.REPLAY: VerbInfo("node", "have the daemon publish the journal's window again, as history"),
 }

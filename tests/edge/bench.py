@@ -29,6 +29,7 @@ from edge.services import Services
 from edge.site.settings import Site
 from edge.system.clock import Clock
 from edge.system.internal_errors import InternalErrors
+from edge.trigger.inspections import Inspections
 from edge.wire.command import CommandDesk
 from edge.wire.envelope import ConnectionStats, Incoming, Outgoing
 from edge.wire.messages import timestamp
@@ -146,6 +147,13 @@ class Bench:
             ),
             collector=Collector(
                 self.site.node.state_dir, clock=clock, subject=self.annunciator.subject, random=Random(1)
+            ),
+            inspections=Inspections(
+                session="s",
+                clock=clock,
+                publisher=publisher,
+                take=self.inbox.take_triggers,
+                count=self.health.inspected,
             ),
             reload=lambda _request: "there is nothing to reload",
         )
