@@ -81,7 +81,7 @@ def test_the_asyncapi_document_has_the_shape_of_the_specification() -> None:
         jsonschema.Draft202012Validator.check_schema(message["payload"])
     pictures = {"snapshot", "explain-image"}
     assert len(pictures) == len(PICTURES)
-    inputs = {"in-frame", "in-sensor", "in-camera"}
+    inputs = {"in-frame", "in-sensor", "in-camera", "in-trigger"}
     assert len(inputs) == len(INPUTS)
     assert {f"receive-{name}" for name in inputs} <= set(document["operations"])
     addresses = {channel["address"] for channel in document["channels"].values()}

@@ -64,6 +64,7 @@ def check_site(site: Site, bundle: Bundle | None) -> Iterator[str]:
     slowness = machine_slowness()
     for camera in site.cameras:
         yield f"camera    {camera.id} on {site.frame_topic(camera)}, budget {budgets[camera.id]:g} ms"
+        yield from _trigger_lines(site, camera)
         if bundle is not None and proof is not None:
             limits = picture_limits(camera, budgets[camera.id], proof.infer_p99_ms, slowness)
             stage = Preprocessor(bundle.manifest.frame_input, limits, watched_regions(channels, camera.id))
@@ -79,6 +80,24 @@ def check_site(site: Site, bundle: Bundle | None) -> Iterator[str]:
     else:
         yield f"state     {'not kept; there is no alarm' if site.node.state_dir is None else f'kept in {site.node.state_dir}'}"
     yield f"broker    {site.broker.host}:{site.broker.port}, topics below {site.prefix()}; not contacted"
+
+
+def _trigger_lines(site: Site, camera: CameraSettings) -> Iterator[str]:
+    """Which frames answer a camera's triggers, and a warning where its pictures come too seldom for that."""
+    wanted = camera.trigger
+    if wanted is None:
+        return
+    span_ms = wanted.before_ms + wanted.after_ms
+    text = (
+        f"trigger   {camera.id} on {site.trigger_topic(camera)}: frames from {wanted.before_ms:g} ms before to {wanted.after_ms:g} ms after, "
+        f"answered within {wanted.timeout_ms:g} ms"
+    )
+    sent = None if camera.source is None else camera.source.fps
+    if sent is not None and span_ms < 1000.0 / sent:
+        text += (
+            f"; TOO SHORT: a picture comes every {1000.0 / sent:.0f} ms, so some parts get none: raise after_ms or fps"
+        )
+    yield text
 
 
 def _sensor_lines(site: Site) -> Iterator[str]:

@@ -122,6 +122,30 @@ def test_the_commands_of_all_are_one_table() -> None:
         joined(group.verbs, asked.verbs)
 
 
+class Knowing(Diary):
+    """Knows whose picture a frame is."""
+
+    def part(self, frame: Frame) -> str | None:
+        """Named after the frame."""
+        return f"part {frame.seq}"
+
+
+class Failing(Diary):
+    """Does not even know that."""
+
+    def part(self, frame: Frame) -> str | None:
+        """Not this time."""
+        raise KeyError(frame.seq)
+
+
+def test_the_part_is_what_the_first_of_them_knows() -> None:
+    """One that fails is counted, and hides no other's answer."""
+    errors = InternalErrors()
+    group = Group((Diary("silent"), Failing("failing"), Knowing("knowing")), errors, Now())
+    assert (group.part(FRAME), errors.counts()) == ("part 1", {"failing": 1})
+    assert Group((Diary("silent"),), errors, Now()).part(FRAME) is None
+
+
 def test_nothing_need_be_overridden() -> None:
     """The plainest of them sees nothing, does nothing and answers nothing."""
     plain = Beside()
@@ -129,4 +153,4 @@ def test_nothing_need_be_overridden() -> None:
     plain.raised("crack", "o1", 0)
     plain.tick(0)
     plain.step()
-    assert (plain.ready(0), plain.verbs) == (False, {})
+    assert (plain.ready(0), plain.verbs, plain.part(FRAME)) == (False, {}, None)

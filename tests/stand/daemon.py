@@ -192,7 +192,18 @@ class Heard:
 class Ear:
     """Collects what is published; topics below ``in/`` are left out, because frames are large."""
 
-    TOPICS = ("flag/+", "value/+", "alarm/+", "explain/+", "res/+", "state", "meta", "heartbeat", "event")
+    TOPICS = (
+        "flag/+",
+        "value/+",
+        "alarm/+",
+        "explain/+",
+        "inspection/+",
+        "res/+",
+        "state",
+        "meta",
+        "heartbeat",
+        "event",
+    )
 
     def __init__(
         self, port: int, topics: tuple[str, ...] = TOPICS, extra: tuple[str, ...] = (), prefix: str = PREFIX

@@ -159,6 +159,7 @@ def test_check_says_what_would_be_watched_line_by_line(tmp_path: Path) -> None:
         "sensors": sensors, "rules": rules, "faults": faults, "runtime": {"allow_other_board": True},
     }  # fmt: skip
     document["cameras"][0] |= {"max_pixels": 60_000_000, "max_bytes": 9_000_000}
+    document["cameras"][0] |= {"trigger": {"after_ms": 90}, "source": {"url": "https://cam/shot.jpg", "fps": 10}}
     bundle = open_bundle(tmp_path / "colours")
     lines = list(check_site(Site.model_validate(document), bundle))
     told: dict[str, list[str]] = {}
@@ -172,6 +173,7 @@ def test_check_says_what_would_be_watched_line_by_line(tmp_path: Path) -> None:
         "proof",
         "pictures",
         "camera",
+        "trigger",
         "sensor",
         "fault",
         "state",
@@ -181,6 +183,12 @@ def test_check_says_what_would_be_watched_line_by_line(tmp_path: Path) -> None:
     assert told["board"] == [f"not checked (runtime.allow_other_board); made for {bundle.manifest.target.board}"]
     assert "golden inputs within" in told["proof"][0]
     assert told["camera"] == ["cam1 on edge/v1/bench/in/frame/cam1, budget 500 ms"]
+    assert told["trigger"] == [
+        (
+            "cam1 on edge/v1/bench/in/trigger/cam1: frames from 0 ms before to 90 ms after, answered within 1000 ms; "
+            "TOO SHORT: a picture comes every 100 ms, so some parts get none: raise after_ms or fps"
+        )
+    ]
     assert told["sensor"] == ["oil on plc/oil"]
     assert told["fault"] == ["red: raises an alarm", "heat: flag only"]
     assert told["state"][0].startswith("NOT KEPT: node.state_dir is not set")

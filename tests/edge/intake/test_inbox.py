@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from edge.frame import Reading
-from edge.intake.inbox import MAX_COMMANDS, MAX_READINGS, Inbox
+from edge.frame import Reading, Trigger
+from edge.intake.inbox import MAX_COMMANDS, MAX_READINGS, MAX_TRIGGERS, Inbox
 from edge.wire.envelope import Incoming
 
 
@@ -35,6 +35,15 @@ def test_the_oldest_readings_give_way_and_are_counted() -> None:
     assert inbox.take_readings()[0].value == 5.0
 
 
+def test_the_oldest_triggers_give_way_and_are_counted() -> None:
+    """Only the newest parts are still before the camera."""
+    inbox = Inbox()
+    for number in range(MAX_TRIGGERS + 3):
+        inbox.put_trigger(Trigger("cam", f"{number}", 0, 0))
+    assert [one.part for one in inbox.take_triggers()][:1] == ["3"]
+    assert inbox.take_overflow() == 3
+
+
 def test_a_command_too_many_is_not_taken() -> None:
     """Whoever left it is told, so that it can be answered; those that wait keep their turn."""
     inbox = Inbox()
@@ -46,8 +55,11 @@ def test_a_command_too_many_is_not_taken() -> None:
 
 
 def test_what_does_not_wait_for_the_next_tick() -> None:
-    """Commands and a reconnection; readings do."""
+    """Triggers, commands and a reconnection; readings do."""
     inbox = Inbox()
+    inbox.put_trigger(Trigger("cam", "A", 0, 0))
+    assert inbox.urgent()
+    assert ([one.part for one in inbox.take_triggers()], inbox.take_triggers()) == (["A"], [])
     inbox.put_reading(Reading("heat", 1.0, 0))
     assert not inbox.urgent()
     inbox.put_command(command(1))

@@ -84,3 +84,13 @@ def test_a_source_with_the_name_of_another_role_is_refused(name: str) -> None:
     """Its certificate would have that role's rights."""
     with pytest.raises(ConfigError, match=f"is called {name}"):
         access_rules(site(cameras=(CameraSettings(id=name),)))
+
+
+def test_a_plc_triggers_cameras_reads_their_answers_and_commands_nothing() -> None:
+    """Only where a camera has triggers; edge.acl and the command agree."""
+    shipped = rights((SHIPPED / "edge.acl").read_text(encoding="utf-8"))
+    cameras = (CameraSettings.model_validate({"id": "cam1", "trigger": {}}),)
+    assert rights(access_rules(site(cameras=cameras)))["plc"] == shipped["plc"]
+    assert "plc" not in rights(access_rules(site()))
+    with pytest.raises(ConfigError, match="plc"):
+        access_rules(site(cameras=(CameraSettings(id="plc"),)))

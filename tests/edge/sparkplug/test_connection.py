@@ -16,6 +16,7 @@ from edge.sparkplug.connection import SparkplugConnection
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import Change, EdgeNode, NodeSpec, Tag
 from edge.system.clock import Clock
+from edge.wire.messages import Inspection
 from tests.sparkplug_conformance.schema import read
 from tests.stand.brokers import Mosquitto, wait_for
 from tests.stand.daemon import Ear
@@ -80,3 +81,29 @@ def test_births_that_the_server_does_not_take_end_the_session(
     ear.close()
     assert {item.topic.split("/")[2] for item in ear.everything()} <= {"NDEATH"}
     assert any("NBIRTH/press has" in record.message for record in caplog.records)
+
+
+def test_the_newest_answer_to_a_trigger_is_on_its_cameras_device() -> None:
+    """Only where the site has triggers for the camera: a host learns its metrics in the birth."""
+    trigger = CameraSettings.model_validate({"id": "cam", "trigger": {}})
+    site = Site(bundle=Path("b"), node=NodeSettings(id="press"), cameras=(trigger, CameraSettings(id="other")))
+    catalogue = Catalogue(site, (), (), {})
+    names = {device: {tag.name for tag in tags} for device, tags in catalogue.devices.items()}
+    assert {name for name in names["cam"] if name.startswith("Inspection/")} == names["cam"] - names["other"]
+    answer: dict[str, Any] = dict.fromkeys(Inspection.model_fields)
+    answer |= {"ts": "2026-12-01T00:00:00.000Z", "session": "s", "part": "A7", "outcome": "judged", "verdict": "fault"}
+    answer |= {"q": "good", "reason": "", "faults": {}, "frame_seq": 7, "lat_ms": 1.0, "times": 1}
+    answer["schema"] = answer.pop("schema_") or "edge.inspection/1"
+    told = {
+        name: list(catalogue.changes(Inspection.model_validate(answer | {"cam": name}))) for name in ("cam", "other")
+    }
+    assert told["other"] == []
+    changes = [change for change in told["cam"] if isinstance(change, Change)]
+    assert {change.name: change.value for change in changes} == {
+        "Inspection/Part": "A7",
+        "Inspection/Outcome": "judged",
+        "Inspection/Verdict": "fault",
+        "Inspection/Reason": "",
+        "Inspection/Frame": 7,
+    }
+    assert {change.name for change in changes} <= names["cam"]

@@ -167,7 +167,10 @@ def test_a_region_that_was_not_computed_on_the_frame_is_unknown_for_the_part(
     monkeypatch.setattr("edge.inference.coverage.Coverage.fits", lambda _self, _left_ns: False)
     trigger(bench, "P2")
     bench.frame(DARK)
-    assert {name: bench.last(f"flag/red-{name}")["verdict"] for name in ("top", "bottom")} == {"top": "ok", "bottom": "ok"}
+    assert {name: bench.last(f"flag/red-{name}")["verdict"] for name in ("top", "bottom")} == {
+        "top": "ok",
+        "bottom": "ok",
+    }
     bench.idle(1100)
     answer = bench.last(TOPIC)
     assert (answer["outcome"], answer["verdict"], answer["reason"]) == ("unknown", "unknown", "not_seen")

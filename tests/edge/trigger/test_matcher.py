@@ -176,9 +176,7 @@ def test_too_many_triggers_are_answered_busy_at_once() -> None:
     assert matcher.waiting == MOST_WAITING
     again = Matcher[int, int](WINDOW)
     outcomes = [
-        answer.outcome
-        for number in range(MOST_WAITING + 2)
-        for answer in again.ask(Asked("same", 0, 0, number), 0)
+        answer.outcome for number in range(MOST_WAITING + 2) for answer in again.ask(Asked("same", 0, 0, number), 0)
     ]
     assert outcomes == [Outcome.BUSY]
 
@@ -217,7 +215,9 @@ def test_what_waits_is_answered_when_its_camera_goes() -> None:
 
 
 TIMES = st.integers(0, 1000)
-EVENTS = st.lists(st.tuples(st.sampled_from(["ask", "see", "blind", "tick"]), TIMES, st.integers(-100, 20)), max_size=40)
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["ask", "see", "blind", "tick"]), TIMES, st.integers(-100, 20)), max_size=40
+)
 
 
 @given(EVENTS)
