@@ -22,7 +22,7 @@ from edge.frame import Trouble
 from edge.grid import Grid
 from edge.health.monitor import KEPT_KINDS, KEPT_VIEW, SelfMonitor
 from edge.health.promise import PromiseMonitor, Tests, going_on, new_tests, recalled
-from edge.health.status import Reporter
+from edge.health.status import ProfilesNow, Reporter
 from edge.inference import picture_contract
 from edge.inference.engine import Engine, NoEngine
 from edge.inference.onnx_session import Brake
@@ -32,7 +32,7 @@ from edge.inference.preprocess import CALIBRATION, PictureLimits, Preprocessor, 
 from edge.inference.proof import ProofResult, prove, prove_windows
 from edge.inference.window_engine import WindowEngine
 from edge.path import FramePath
-from edge.plan import Plan, resolve_rules, resolve_windows
+from edge.plan import Plan, profile_of, resolve_rules, resolve_windows
 from edge.publish.publisher import Policy
 from edge.publish.snapshot import Snapshots
 from edge.services import Services
@@ -43,6 +43,7 @@ from edge.units import NS_PER_MS, NS_PER_S
 from edge.verdict.channel import Channel
 from edge.verdict.rules import Rule, linked
 from edge.windows import Windows
+from edge.wire.messages import ProfileInfo
 from edge.worker import Worker
 
 LEAST_DECODE_SHARE = 0.25  # of the budget: a proof on a busy machine must not reject every picture
@@ -122,7 +123,7 @@ def make_stages(
         kept: what an earlier start kept, for what was promised of each fault.
     """
     earlier = [stages for stages in (before, former) if stages is not None]
-    rules = resolve_rules(plan.site)
+    rules = resolve_rules(plan.site, profile_of(plan.site, plan.profile))
     for stages in reversed(earlier):  # the newest last: it wins
         rules |= {name: rule for name, rule in stages.rules.items() if name in rules and rules[name].spec == rule.spec}
     linked(rules)  # again: a rule that is kept may be gated by one that is new
@@ -205,7 +206,7 @@ def make_worker(proven: Proven, stages: Stages, services: Services) -> Worker:
     plan, prepared = proven.plan, preprocessors(proven.plan, proven.proof, proven.slowness)
     engine = proven.engine or NoEngine()
     parts = Parts(
-        plan.site, plan.bundle, stages.channels, engine, prepared,
+        plan.site, plan.bundle, [channel for channel in stages.channels if channel.spec.held], engine, prepared,
         services.annunciator, services.publisher, services.health.explained, services.clock,
     )  # fmt: skip
     infer_ms = 0.0 if proven.proof is None else proven.proof.infer_p99_ms
@@ -228,7 +229,9 @@ def make_worker(proven: Proven, stages: Stages, services: Services) -> Worker:
     beside = Group(
         (  # whatever runs beside the path, one line each; what judges comes first
             windows,
-            services.inspections.reconfigure(plan.site, stages.channels, plan.model, partial(answer, services)),
+            services.inspections.reconfigure(
+                plan.site, stages.channels, plan.model, partial(answer, services), plan.profile
+            ),
             Snapshots(plan.site, services.send, services.annunciator.subject),
             services.evidence.reconfigure(plan.site, stages.channels, plan.model),
             services.collector.reconfigure(plan.site, stages.channels),
@@ -294,6 +297,7 @@ def _monitor(plan: Plan, stages: Stages, services: Services, timing: Timing | No
         refused=services.refused,
         clocks_differ_ns=lambda: services.desk.clocks_differ_ns,
         too_slow=None if timing is None else timing.too_slow,
+        doubtful=lambda: bool(services.unknown_profile()),
         errors=services.errors,
     )
 
@@ -315,6 +319,11 @@ def _reporter(plan: Plan, services: Services) -> Reporter:
         refused=services.refused,
         connections=services.connections,
         collected=services.collector.figures,
+        profiles=ProfilesNow(
+            plan.profile,
+            tuple(ProfileInfo(id=one.id, title=one.title or one.id) for one in plan.site.profiles),
+            services.unknown_profile,
+        ),
         errors=services.errors,
     )
 

@@ -156,7 +156,7 @@ def _journal(services: Services, verb: str, reply: Reply, command: Command | Non
     if command is None:
         user, occurrence_id, detail = None, None, f"{reply.code}. {reply.detail}"[:300]
     else:
-        about = command.alarm_id or command.camera or command.bundle or ""
+        about = command.alarm_id or command.part or command.camera or command.bundle or command.profile or ""
         user, occurrence_id = command.user, command.occurrence_id
         detail = f"{about}: {reply.code}. {command.comment}".strip()
     event = services.publisher.event(
@@ -203,4 +203,5 @@ def node_handlers(services: Services, monitor: SelfMonitor, reporter: Reporter) 
         Verb.REBIRTH: rebirth,
         Verb.REPLAY: replay,
         Verb.RELOAD: reload,
+        Verb.PROFILE: services.profile,
     }

@@ -19,6 +19,7 @@ from edge.broker.connection import Connection
 from edge.broker.credentials import client_id
 from edge.broker.refusal import Refusals
 from edge.bundle import Bundle
+from edge.changeover import Changeover, kept_profile
 from edge.collect.collector import Collector
 from edge.commands import turn_away
 from edge.errors import EdgeError
@@ -30,7 +31,7 @@ from edge.intake.inbox import Inbox
 from edge.intake.inlet import Inlet
 from edge.intake.slot import Slots
 from edge.own_topics import OwnTopics, own_subscriptions
-from edge.plan import Plan, make_plan
+from edge.plan import Plan, make_plan, with_profile
 from edge.publish.journal import Journal
 from edge.publish.publisher import Publisher, state_message
 from edge.rehearsal import rehearse
@@ -98,6 +99,7 @@ class Daemon:
         self._ingest, self._outlet = self._connections()
         self._connection_watch = ConnectionWatch((INPUTS, OUTPUTS))
         self._journal = self._make_journal()
+        self._plan = with_profile(self._plan, kept_profile(self._journal.restored))
         self._own_topics = self._make_own_topics()
         self._sparkplug = self._edge_node()
         self._refusals = Refusals(
@@ -110,6 +112,7 @@ class Daemon:
             self._plan.site.node.state_dir, clock=self._clock, subject=self._annunciator.subject
         )
         self._inspections = self._make_inspections()
+        self._changeover = self._make_changeover()
         self._journal_start()
         self._reloader = Reloader(reread, self._slots.wake, site.runtime.realtime_priority, self._errors)
         self._succession = Succession(self._annunciator, self._publisher, self._clock, self._journal.restored)
@@ -278,6 +281,16 @@ class Daemon:
             restored=self._journal.restored,
         )
 
+    def _make_changeover(self) -> Changeover:
+        return Changeover(
+            self._annunciator,
+            self._publisher,
+            self._clock,
+            restored=self._journal.restored,
+            take=self._inbox.take_recipe,
+            rejected=self._health.rejected,
+        )
+
     def _make_inspections(self) -> Inspections:
         return Inspections(
             session=self._session,
@@ -421,6 +434,7 @@ class Daemon:
             self._succession,
             frame_waits=lambda: self._slots.waiting() > 0,
             reconfigure=self._reconfigure,
+            changeover=self._changeover,
         )
         return self._live
 
@@ -449,6 +463,8 @@ class Daemon:
             inspections=self._inspections,
             refused=lambda: self._refusals.words(self._clock.monotonic_ns()),
             others_wait=lambda camera: self._slots.waiting(but=camera) > 0,
+            profile=self._changeover.command,
+            unknown_profile=lambda: self._changeover.unknown,
             reload=self._ask_reload,
             is_input=self.inlet.is_subscribed,
         )

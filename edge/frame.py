@@ -97,6 +97,14 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What the plant's topic says is made now; `retained`: the broker kept it from before."""
+
+    word: str
+    retained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One value of one sensor; NaN with quality bad: the source spoke of it, and there is none.
 

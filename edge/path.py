@@ -81,7 +81,8 @@ class FramePath:
         self._engine = engine
         self._channels = tuple(channels)
         self._channels_of = {
-            camera: [channel for channel in channels if channel.spec.camera == camera] for camera in preprocessors
+            camera: [channel for channel in channels if channel.spec.camera == camera and channel.spec.held]
+            for camera in preprocessors
         }
         self._coverages = {camera: Coverage(stage.regions) for camera, stage in preprocessors.items()}
         self._publisher = publisher

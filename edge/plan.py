@@ -6,7 +6,7 @@ Nothing is loaded here, so `check`, the integrations and the daemon all join the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.alarm.catalogue import site_alarms
 from edge.alarm.entry import AlarmEntry, Context
@@ -15,6 +15,7 @@ from edge.errors import ConfigError, ProofFailed
 from edge.grid import GridSpec
 from edge.manifest import FaultSpec, Manifest, WindowInput
 from edge.region import WHOLE, Region
+from edge.site.profiles import ProfileSettings
 from edge.site.rules import RuleSettings
 from edge.site.sections import CameraSettings, FaultSettings, SensorSettings
 from edge.site.settings import Site
@@ -38,6 +39,7 @@ class Plan:
     channels: tuple[ChannelSpec, ...]
     alarms: tuple[AlarmEntry, ...]
     budgets_ms: Mapping[str, float]
+    profile: str | None = None  # of the product that is made; None: the site has none
 
     @property
     def budgets_ns(self) -> dict[str, int]:
@@ -88,8 +90,13 @@ def site_bundle(site: Site) -> Bundle | None:
     return open_bundle(site.bundle)
 
 
-def make_plan(site: Site, bundle: Bundle | None) -> Plan:
+def make_plan(site: Site, bundle: Bundle | None, profile: str | None = None) -> Plan:
     """Join a site and a bundle; where nothing is judged by it the bundle is left out.
+
+    Args:
+        site: settings.
+        bundle: opened.
+        profile: of the product that is made; one that the site does not have, or None: its first.
 
     Raises:
         ConfigError: they do not fit together.
@@ -103,7 +110,8 @@ def make_plan(site: Site, bundle: Bundle | None) -> Plan:
             _ = bundle.manifest.frame_input  # raises where the bundle takes no frames
         refuse_other_board(site, bundle)
         refuse_doubtful(site, bundle)
-    channels = resolve_channels(site, None if bundle is None else bundle.manifest)
+    held = profile_of(site, profile)
+    channels = resolve_channels(site, None if bundle is None else bundle.manifest, held)
     return Plan(
         site=site,
         bundle=bundle,
@@ -111,7 +119,26 @@ def make_plan(site: Site, bundle: Bundle | None) -> Plan:
         channels=channels,
         alarms=tuple(site_alarms(site, channels)),
         budgets_ms={} if bundle is None else camera_budgets_ms(site, bundle),
+        profile=None if held is None else held.id,
     )
+
+
+def profile_of(site: Site, profile: str | None) -> ProfileSettings | None:
+    """The profile of this id, else the site's first; None: it has none."""
+    return next((one for one in site.profiles if one.id == profile), site.profiles[0] if site.profiles else None)
+
+
+def with_profile(plan: Plan, profile: str | None) -> Plan:
+    """The same plan while another product is made.
+
+    Raises:
+        ConfigError: the profile does not fit the bundle.
+    """
+    held = profile_of(plan.site, profile)
+    if held is None or held.id == plan.profile:
+        return plan
+    channels = resolve_channels(plan.site, None if plan.bundle is None else plan.bundle.manifest, held)
+    return replace(plan, channels=channels, alarms=tuple(site_alarms(plan.site, channels)), profile=held.id)
 
 
 def _model(bundle: Bundle) -> ModelInfo:
@@ -140,11 +167,18 @@ def camera_budgets_ms(site: Site, bundle: Bundle) -> dict[str, float]:
     return {camera.id: camera.budget_ms or bundle.manifest.target.budget_ms for camera in site.cameras}
 
 
-def resolve_rules(site: Site) -> dict[str, Rule]:
-    """The site's sensor rules, ready to run; those that gate others first, so that a reading finds the gates as it leaves them."""
+def resolve_rules(site: Site, profile: ProfileSettings | None = None) -> dict[str, Rule]:
+    """The site's sensor rules, ready to run, with the limits of a profile; those that gate others first, so that a reading finds the gates as it leaves them."""
+    limits = {} if profile is None else profile.limits
     origins = {sensor.id: _origin(sensor) for sensor in site.sensors}
     ordered = sorted(site.rules, key=lambda rule: bool(rule.when))
-    return linked({rule.id: Rule(_rule_spec(rule, origins)) for rule in ordered})
+    specs = [_rule_spec(rule, origins) for rule in ordered]
+    return linked(
+        {
+            spec.id: Rule(replace(spec, limit=limits.get(spec.id, spec.limit), high=limits.get(spec.id, spec.high)))
+            for spec in specs
+        }
+    )
 
 
 def _origin(sensor: SensorSettings) -> OriginSpec:
@@ -216,8 +250,10 @@ def _grid_spec(window: WindowInput, origins: Mapping[str, OriginSpec]) -> GridSp
     )
 
 
-def resolve_channels(site: Site, manifest: Manifest | None) -> tuple[ChannelSpec, ...]:
-    """Join the site's faults with the bundle's; none is needed where no fault looks at a camera.
+def resolve_channels(
+    site: Site, manifest: Manifest | None, profile: ProfileSettings | None = None
+) -> tuple[ChannelSpec, ...]:
+    """Join the site's faults with the bundle's, under a profile; none is needed where no fault looks at a camera.
 
     A site without faults gets every fault of the bundle on every camera, or on each of its regions, without alarms.
 
@@ -227,9 +263,44 @@ def resolve_channels(site: Site, manifest: Manifest | None) -> tuple[ChannelSpec
     cameras = {camera.id: camera for camera in site.cameras}
     wanted = site.faults or _every_fault(site, manifest)
     windows = resolve_windows(site, manifest)
-    return tuple(
+    found = tuple(
         _resolve(fault, manifest, cameras.get(fault.camera or ""), windows.get(fault.window or "")) for fault in wanted
     )
+    return found if profile is None else _under(found, profile)
+
+
+def _under(channels: tuple[ChannelSpec, ...], profile: ProfileSettings) -> tuple[ChannelSpec, ...]:
+    """Channels as they are while a product is made.
+
+    Raises:
+        ConfigError: the profile names a fault that is not there, or gives a threshold to one without a score.
+    """
+    known = {channel.id: channel for channel in channels}
+    unknown = sorted({*(profile.faults or ()), *profile.thresholds} - known.keys())
+    if unknown:
+        raise ConfigError(f"profile {profile.id} names faults {unknown}, which are not among {sorted(known)}")
+    blind = sorted(name for name in profile.thresholds if known[name].fault is None)
+    if blind:
+        raise ConfigError(
+            f"profile {profile.id} has thresholds for {blind}, which no graph scores: give their rules limits"
+        )
+    return tuple(
+        replace(
+            channel,
+            held=profile.holds(channel.id),
+            profiled=channel.id in profile.thresholds,
+            fault=_moved(channel.fault, profile.thresholds.get(channel.id)),
+        )
+        for channel in channels
+    )
+
+
+def _moved(fault: VisionFault | None, threshold: float | None) -> VisionFault | None:
+    """A fault with another threshold; its release moves along, and what was measured at its own holds no more."""
+    if fault is None or threshold is None:
+        return fault
+    release = min(threshold, max(0.0, threshold - (fault.threshold - fault.release)))
+    return replace(fault, threshold=threshold, release=release, false_alarms=None)
 
 
 def _every_fault(site: Site, manifest: Manifest | None) -> tuple[FaultSettings, ...]:
@@ -257,7 +328,7 @@ def _every_fault(site: Site, manifest: Manifest | None) -> tuple[FaultSettings, 
 
 def watched_regions(channels: Sequence[ChannelSpec], camera: str) -> tuple[Region, ...]:
     """What the graph looks at in a camera's picture, by name; all of it where no fault looks at this camera."""
-    found = {channel.region for channel in channels if channel.camera == camera}
+    found = {channel.region for channel in channels if channel.camera == camera and channel.held}
     return tuple(sorted(found, key=lambda region: region.id)) or (WHOLE,)
 
 

@@ -10,14 +10,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from edge.assembly import Proven, Stages, make_stages, make_worker, prove_plan, publish_policy, summary
+from edge.changeover import Changeover, Wish
 from edge.commands import answer
 from edge.errors import ConfigError, EdgeError
 from edge.health.ledger import Tally
-from edge.plan import Plan, make_plan, site_bundle
+from edge.plan import Plan, make_plan, site_bundle, with_profile
 from edge.rehearsal import rehearse
 from edge.services import Services, journal_daemon
 from edge.site.settings import Site
@@ -162,7 +163,7 @@ def next_plan(site: Site, named: str | None, running: Plan, record: Record) -> P
     bundle = site_bundle(site)
     if bundle is not None and not site.runtime.allow_older_bundle:
         record.after(running, named=True).refuse_older(bundle.manifest, named=named is not None)
-    return make_plan(site, bundle)
+    return make_plan(site, bundle, running.profile)
 
 
 def refuse_fixed(site: Site, running: Site) -> None:
@@ -218,6 +219,7 @@ class Live:
         stages: its channels, rules and picture_monitors.
         succession: what ran before, and what an exchange changes for the operator.
         frame_waits: whether a frame waits for its turn now.
+        changeover: which profile holds; None: nobody asks for another.
         reconfigure: brings what is outside the inference thread in line with another plan: intake, subscriptions, Sparkplug.
     """
 
@@ -231,7 +233,9 @@ class Live:
         *,
         frame_waits: Callable[[], bool],
         reconfigure: Callable[[Plan, int], None],
+        changeover: Changeover | None = None,
     ) -> None:
+        self._changeover = changeover
         self._services = services
         self._reloader = reloader
         self._frame_waits = frame_waits
@@ -257,6 +261,9 @@ class Live:
             if refusal is not None:
                 self._note("reload refused", refusal)
         self._succession.watch()
+        wish = None if self._changeover is None else self._changeover.wanted()
+        if self._changeover is not None and wish is not None:
+            self._change_over(self._changeover, wish)
         result = self._reloader.take()
         if result is not None:
             self._finish(result)
@@ -284,7 +291,7 @@ class Live:
         former, tally = (self.proven, self.stages), self._services.health.tally()
         self._services.annunciator.forget_removed(self._services.clock.monotonic_ns())  # by a reload before this one
         try:
-            self._exchange(proven)
+            self._exchange(self._under(proven, self.plan.profile))
         except Exception as error:  # noqa: BLE001 - the sender gets an answer, and what ran before continues
             self._services.errors.caught("reload", error)
             self._exchange(*former)
@@ -292,6 +299,26 @@ class Live:
         self._trial = Trial(former, tally, self._services.clock.monotonic_ns())
         self._succession.exchanged(former[0].plan, proven.plan, named=result.named, weaker=result.weaker)
         return ""
+
+    def _change_over(self, changeover: Changeover, wish: Wish) -> None:
+        """Another product is made: the same bundle and site under another profile, exchanged like a reload; one on trial stays on trial."""
+        before = self.plan.profile
+        try:
+            proven = self._under(self.proven, wish.profile)
+            if proven is not self.proven:
+                self._exchange(proven)
+        except Exception as error:  # noqa: BLE001 - the sender gets an answer, and what held before holds on
+            self._services.errors.caught("changeover", error)
+            reply = changeover.failed(wish, f"unexpected {type(error).__name__}, see the log")
+        else:
+            reply = changeover.changed(wish, before, self.plan)
+        if reply is not None and wish.request is not None:
+            answer(self._services, wish.request, reply)
+
+    def _under(self, proven: Proven, profile: str | None) -> Proven:
+        """What was proven, under a profile; the scores are the same, so nothing is proven again."""
+        plan = with_profile(proven.plan, profile)
+        return proven if plan is proven.plan else replace(proven, plan=plan)
 
     def _judge(self, trial: Trial) -> None:
         now_ns = self._services.clock.monotonic_ns()
@@ -301,7 +328,7 @@ class Live:
         gone = [trial.former]
         if verdict == "failed":
             gone = [(self.proven, self.stages)]
-            self._exchange(*trial.former)
+            self._exchange(self._under(trial.former[0], self.plan.profile), trial.former[1])
             _log.error("reload taken back, %s runs again: %s", self.plan.title, counts)
         self._note("reload kept" if verdict == "passed" else "reload taken back", counts)
         self._succession.trial_ended(self.plan, verdict)
@@ -326,6 +353,8 @@ class Live:
         proven.brake.frame_waits = self._frame_waits
         self.proven, self.stages = proven, stages
         self.worker = make_worker(proven, stages, self._services)
+        if self._changeover is not None:
+            self._changeover.went_live(proven.plan)
 
     def _note(self, what: str, detail: str) -> None:
         journal_daemon(self._services.publisher, self._services.clock, what, detail)

@@ -17,8 +17,9 @@ from edge.publish.publisher import Publisher
 from edge.system.clock import Clock
 from edge.system.internal_errors import InternalErrors
 from edge.trigger.inspections import Inspections
-from edge.wire.command import CommandDesk, Request, without_paths
+from edge.wire.command import CommandDesk, Request, refuse, without_paths
 from edge.wire.envelope import ConnectionStats, Outgoing
+from edge.wire.messages import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Services:
         evidence: keeps what is seen around alarms.
         collector: keeps pictures by score.
         inspections: answers triggers.
+        profile: has another profile hold, or returns why not; None: the answer comes later.
+        unknown_profile: what the plant asks for and no profile is called; empty: nothing.
         reload: begins a reload, or returns why not; None: it is under way.
         others_wait: whether a frame of another camera than this one waits.
         is_input: whether a topic is one of the site's inputs.
@@ -69,6 +72,10 @@ class Services:
     collector: Collector
     inspections: Inspections
     reload: Callable[[Request], str | None]
+    profile: Callable[[Request, int, int], Reply | None] = lambda request, _now_ns, _now_wall_ns: refuse(
+        request.command, "not_allowed", "the site file has no [[profiles]]"
+    )
+    unknown_profile: Callable[[], str] = lambda: ""
     others_wait: Callable[[str], bool] = lambda _camera: False
     is_input: Callable[[str], bool] = lambda _topic: False
 

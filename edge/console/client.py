@@ -141,6 +141,7 @@ class Client:
         weaker: Sequence[str] = (),
         valid: bool | None = None,
         part: str | None = None,
+        profile: str | None = None,
     ) -> dict[str, Any]:
         """Send one request and wait for its answer; acknowledging without an occurrence means the one that the broker shows now.
 
@@ -164,6 +165,7 @@ class Client:
             "weaker": tuple(weaker),
             "valid": valid,
             "part": part,
+            "profile": profile,
         }
         stamp = {"request_id": uuid.uuid4().hex, "issued_at": timestamp(time.time_ns())}
         try:

@@ -13,6 +13,7 @@ from edge.alarm.catalogue import site_alarms
 from edge.assembly import load_engine, picture_limits
 from edge.broker.credentials import try_credentials
 from edge.bundle import Bundle
+from edge.console.profiles import profile_lines
 from edge.console.readiness import try_state_dir
 from edge.console.regions import accepted_size, region_lines
 from edge.health.status import rss_mib
@@ -75,6 +76,7 @@ def check_site(site: Site, bundle: Bundle | None) -> Iterator[str]:
         yield f"pictures  TOO LARGE: {doubt}"
     yield from _sensor_lines(site)
     yield from _fault_lines(site, channels)
+    yield from profile_lines(site, None if bundle is None else bundle.manifest)
     if site.loses_states():
         yield f"state     NOT KEPT: {STATES_ARE_LOST}"
     else:

@@ -93,6 +93,8 @@ def _add_verb_options(verb: Verb, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--camera", help="what sees the part; default: the only camera")
         parser.add_argument("--part", help="the part's id")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    if verb is Verb.PROFILE:
+        parser.add_argument("profile", metavar="PROFILE", help="id of the profile, or what the plant calls it")
     if verb is Verb.SHELVE:
         length = parser.add_mutually_exclusive_group(required=True)
         length.add_argument("--for", dest="duration", metavar="30m", help="for how long: 90s, 30m, 8h")
@@ -164,6 +166,7 @@ def _command(options: argparse.Namespace) -> int:
             weaker=tuple(getattr(options, "weaker", ())),
             valid=getattr(options, "valid", None),
             part=getattr(options, "part", None),
+            profile=getattr(options, "profile", None),
         )
         if reply["snapshot"] is not None and out is not None:
             write_file(out, client.picture(reply["snapshot"]))

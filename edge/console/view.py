@@ -36,7 +36,8 @@ def alarm_lines(
     """The node's state and its alarms as lines for a terminal; without `everything` those that are known to be normal are counted only."""
     shown_as = "online" if state["online"] else "OFFLINE"
     reasons = f": {'; '.join(state['reasons'])}" if state["reasons"] else ""
-    lines = [f"{shown_as}, NE 107 {state['ne107']}{reasons}"]
+    profile = f", profile {state['profile']}" if state.get("profile") else ""
+    lines = [f"{shown_as}, NE 107 {state['ne107']}{profile}{reasons}"]
     shown = [alarm for alarm in alarms if everything or not _is_normal(alarm)]
     rows = [("ALARM", "STATE", "SEVERITY", "QUALITY", "AGE", "MESSAGE", "OPERATOR ACTION")]
     for alarm in shown:
@@ -187,7 +188,7 @@ def outcome_line(verb: Verb, reply: Mapping[str, Any]) -> str:
     if reply.get("inspection") is not None:
         return f"{verb.value}: {reply['detail']}"
     if reply["ok"]:
-        detail = f": {reply['detail']}" if verb is Verb.RELOAD else ""
+        detail = f": {reply['detail']}" if verb in {Verb.RELOAD, Verb.PROFILE} else ""
         return f"{verb.value}: done" + (f", now {reply['state']}" if reply["state"] else detail)
     return f"{verb.value}: refused, {reply['code']}: {reply['detail']}"
 

@@ -105,6 +105,7 @@ class SelfMonitor:
         refused: what the broker rejects of us now; None: not known yet.
         errors: exceptions that are faults of this program.
         too_slow: whether this machine did not keep the budget when it was measured last; None: there is none to keep.
+        doubtful: whether it is not known what the plant makes, so that no verdict can be trusted.
         clocks_differ_ns: when a command last showed that its clock or this device's is wrong, monotonic ns; None: not.
     """
 
@@ -125,6 +126,7 @@ class SelfMonitor:
         errors: InternalErrors,
         too_slow: Callable[[], bool] | None = None,
         clocks_differ_ns: Callable[[], int | None] = lambda: None,
+        doubtful: Callable[[], bool] = lambda: False,
     ) -> None:
         self._site = site
         self._clock = clock
@@ -140,6 +142,7 @@ class SelfMonitor:
         self._errors = errors
         self._too_slow = too_slow
         self._clocks_differ_ns = clocks_differ_ns
+        self._doubtful = doubtful
         self._synchronised = True  # or it is not required
         self._announce = False
         self._started_ns = clock.monotonic_ns()
@@ -174,7 +177,8 @@ class SelfMonitor:
         done = [self._errors.guarded("monitor", partial(part, now_ns, now_wall_ns)) for part in parts]
         # last: it reports the others
         self._errors.guarded("monitor", partial(self._sample_errors, now_ns, now_wall_ns))
-        trust = Quality.GOOD if all(done) and self._synchronised else Quality.UNCERTAIN
+        trusted = all(done) and self._synchronised and not self._doubtful()
+        trust = Quality.GOOD if trusted else Quality.UNCERTAIN
         for channel in self._channels:
             channel.trust = trust
         return self._announce

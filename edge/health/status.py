@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge.alarm.annunciator import Annunciator
@@ -27,6 +27,7 @@ from edge.wire.messages import (
     JournalFigures,
     Meta,
     ModelInfo,
+    ProfileInfo,
     State,
     schema_name,
     timestamp,
@@ -40,6 +41,18 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def offline_state(session: str, version: str, reasons: tuple[str, ...]) -> State:
     """The state of a daemon that is offline: the last will, and the last message of a clean stop."""
     return State(online=False, ts=None, session=session, ne107="F", reasons=reasons, version=version)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesNow:
+    """Which profile holds, which there are, and what the plant asks for that is none of them (empty: nothing)."""
+
+    active: str | None
+    known: tuple[ProfileInfo, ...]
+    unknown: Callable[[], str]
+
+
+NO_PROFILES = ProfilesNow(None, (), lambda: "")
 
 
 class Reporter:
@@ -61,6 +74,7 @@ class Reporter:
         refused: what the broker rejects of us now; None: not known yet.
         connections: whether our connections are stable at a monotonic ns, as a letter and reasons.
         collected: what became of collected pictures, by outcome.
+        profiles: what holds now.
         errors: exceptions that are faults of this program.
     """
 
@@ -82,6 +96,7 @@ class Reporter:
         refused: Callable[[], Sequence[str] | None] = lambda: (),
         connections: Callable[[int], tuple[Ne107, tuple[str, ...]]] = lambda _now_ns: ("G", ()),
         collected: Callable[[], dict[str, int]] = dict,
+        profiles: ProfilesNow = NO_PROFILES,
         errors: InternalErrors | None = None,
     ) -> None:
         self._session = session
@@ -99,6 +114,7 @@ class Reporter:
         self._refused = refused
         self._connections = connections
         self._collected = collected
+        self._profiles = profiles
         self._errors = errors or InternalErrors()
         self._next_heartbeat_ns = start_ns + heartbeat_ns
         self._next_state_ns = start_ns
@@ -149,6 +165,7 @@ class Reporter:
             sensors=self._health.sensors(now_ns),
             alarms=self._annunciator.figures(now_ns, now_wall_ns),
             journal=_figures(self._journal()),
+            profile=self._profiles.active,
             rejected=self._health.strays(),
             explanations=self._health.explanations(),
             collected=self._collected(),
@@ -166,7 +183,10 @@ class Reporter:
         if letter != "G":
             reasons += tuple(f"refused: {what}" for what in (self._refused() or ())[:MAX_REFUSED])
         letter, reasons = max(letter, linked, key=NE107_ORDER.index), (*reasons, *map(without_paths, why))
-        failing = self._failing()
+        unknown, failing = self._profiles.unknown(), self._failing()
+        if unknown:
+            doubt = f"the plant makes {unknown[:60]!a}, which no profile is called; {self._profiles.active} holds on"
+            letter, reasons = max(letter, "S", key=NE107_ORDER.index), (*reasons, doubt)
         if failing:
             letter, reasons = "F", (*reasons, *failing)
         state = State(
@@ -177,6 +197,7 @@ class Reporter:
             reasons=reasons,
             version=self._version,
             model=self._model,
+            profile=self._profiles.active,
             alarms=self._annunciator.counts(),
         )
         self._publish_changed(state)
@@ -206,12 +227,15 @@ class Reporter:
                     rules=channel.rules,
                     combine=channel.fusion.combine.value,
                     armed=channel.armed,
+                    held=channel.held,
                     threshold=channel.fault.threshold if channel.fault else None,
                     release=channel.fault.release if channel.fault else None,
                 )
                 for channel in self._channels
             ),
             alarms=self._annunciator.infos(),
+            profile=self._profiles.active,
+            profiles=self._profiles.known,
             heartbeat_s=self._heartbeat_ns / 1e9,
         )
 

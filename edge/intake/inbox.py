@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
-from edge.frame import Reading, Trigger
+from edge.frame import Reading, Recipe, Trigger
 from edge.wire.envelope import Incoming
 
 MAX_READINGS = 8192  # between two ticks; at 2,000 a second there are 100
@@ -21,6 +21,7 @@ class Inbox:
     readings: deque[Reading] = field(default_factory=lambda: deque(maxlen=MAX_READINGS))
     commands: deque[Incoming] = field(default_factory=deque)
     triggers: deque[Trigger] = field(default_factory=lambda: deque(maxlen=MAX_TRIGGERS))
+    recipe: Recipe | None = None
     reconnected: bool = False
     overflow: int = 0
     epoch: int | None = None
@@ -38,6 +39,17 @@ class Inbox:
         with self._lock:
             self.overflow += len(self.triggers) == MAX_TRIGGERS
             self.triggers.append(trigger)
+
+    def put_recipe(self, recipe: Recipe) -> None:
+        """Leave word which product is made now; only the newest counts."""
+        with self._lock:
+            self.recipe = recipe
+
+    def take_recipe(self) -> Recipe | None:
+        """The newest word of that since the last call."""
+        with self._lock:
+            found, self.recipe = self.recipe, None
+        return found
 
     def put_lost(self, camera: str, received_ns: int) -> None:
         """Leave word that a camera's gateway is offline."""

@@ -95,7 +95,9 @@ class Inlet:
                 self._inbox.put_reading(reading)
             for trigger in accepted.triggers:
                 self._inbox.put_trigger(trigger)
-            if accepted.triggers:
+            if accepted.recipe is not None:
+                self._inbox.put_recipe(accepted.recipe)
+            if accepted.triggers or accepted.recipe is not None:
                 self._slots.wake()
             for camera in accepted.lost:
                 self._inbox.put_lost(camera, incoming.received_ns)

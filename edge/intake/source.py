@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.errors import RejectedInput
-from edge.frame import Frame, Quality, Reading, Trigger
+from edge.frame import Frame, Quality, Reading, Recipe, Trigger
 from edge.intake.availability import online, trouble
 from edge.intake.checksum import verify
 from edge.intake.frame_payload import picture_of
@@ -16,7 +16,7 @@ from edge.intake.freshness import Stream
 from edge.intake.readers import plausible, shown, wall_ns_of
 from edge.intake.sensor_payload import Neighbours, SensorMessage, Value
 from edge.intake.share import Shares
-from edge.intake.trigger_payload import MAX_PART, trigger_of
+from edge.intake.trigger_payload import MAX_PART, trigger_of, word_of
 from edge.site.sections import CameraSettings, SensorSettings
 from edge.site.settings import Site
 from edge.site.trigger import TriggerSettings
@@ -55,6 +55,7 @@ class Accepted:
     cameras: tuple[
         tuple[str, CameraTrouble | None], ...
     ] = ()  # what `edge-camera` reports of a camera; None: pictures come
+    recipe: Recipe | None = None  # which product is made now
     triggers: tuple[Trigger, ...] = ()  # also those that cannot be read: each is answered
 
     @property
@@ -98,6 +99,7 @@ class Source:
         for camera in site.cameras:
             if camera.trigger is not None:
                 self._triggered.setdefault(site.trigger_topic(camera), []).append((camera.id, camera.trigger))
+        self._changeover = site.changeover
         self._streams = {
             (kind, item.id): Stream(round(item.oldest_ms() * NS_PER_MS))
             for kind, items in (("camera", site.cameras), ("sensor", site.sensors))
@@ -119,14 +121,15 @@ class Source:
 
         The last availability of a gateway or of `edge-camera` is wanted at once: it is a state, and retained.
         """
-        states = (*self._guarded, *self._watched)
+        changeover = () if self._changeover.topic is None else (self._changeover.topic,)
+        states = (*self._guarded, *self._watched, *changeover)
         topics = dict.fromkeys(self._cameras, 0) | dict.fromkeys((*self._sensors, *self._triggered, *states), 1)
         return [Subscription(topic, qos, no_retained=topic not in states) for topic, qos in topics.items()]
 
     def is_subscribed(self, topic: str) -> bool:
         """Whether a topic is one of the site's inputs."""
         inputs = (self._cameras, self._sensors, self._guarded, self._watched, self._triggered)
-        return any(topic in topics for topics in inputs)
+        return topic == self._changeover.topic or any(topic in topics for topics in inputs)
 
     def accept(self, incoming: Incoming) -> Accepted:
         """Read one message; total over everything that can arrive."""
@@ -144,7 +147,7 @@ class Source:
         else:
             accepted = _camera_status(watched.id, incoming.payload)
         cost_ns = self._cpu_ns() - began_ns
-        taken = accepted.frames or accepted.readings or accepted.cameras or accepted.triggers
+        taken = accepted.frames or accepted.readings or accepted.cameras or accepted.triggers or accepted.recipe
         self._shares.spend(incoming.topic, incoming.received_ns, cost_ns, refused=not taken)
         return accepted
 
@@ -168,7 +171,16 @@ class Source:
             readings += [_bad(source.id, incoming) for source in guarded if isinstance(source, SensorSettings)]
             lost = tuple(source.id for source in guarded if isinstance(source, CameraSettings))
         triggers = tuple(self._triggers(incoming, rejections))
-        return Accepted(tuple(frames), tuple(readings), tuple(rejections), lost, triggers=triggers)
+        recipe = self._recipe(incoming, rejections) if incoming.topic == self._changeover.topic else None
+        return Accepted(tuple(frames), tuple(readings), tuple(rejections), lost, triggers=triggers, recipe=recipe)
+
+    def _recipe(self, incoming: Incoming, rejections: list[Rejection]) -> Recipe | None:
+        """Which product the plant says is made; also what the broker kept, because it is a state."""
+        try:
+            return Recipe(word_of(incoming.payload, self._changeover.pointer), incoming.retained)
+        except RejectedInput as error:
+            rejections.append(Rejection(error.reason, f"changeover: {error.detail}"))
+            return None
 
     def _triggers(self, incoming: Incoming, rejections: list[Rejection]) -> Iterable[Trigger]:
         """A trigger for each camera that this topic triggers; one that cannot be read is counted, and is a trigger all the same."""

@@ -1,4 +1,4 @@
-"""Reads a trigger from an MQTT payload: the id of the part that is before a camera, and when it was there."""
+"""Reads what a PLC says from an MQTT payload: the id of the part that is before a camera and when it was there, or which product is made."""
 
 from __future__ import annotations
 
@@ -24,12 +24,7 @@ def trigger_of(
     Raises:
         RejectedInput: ``missing``, ``bad_part``, ``bad_time``, ``oversize_bytes``, ``not_text`` or ``not_json``.
     """
-    if len(payload) > _SMALL.size_bytes:
-        raise RejectedInput("oversize_bytes", f"{len(payload)} bytes, more than {_SMALL.size_bytes}")
-    text = text_of(payload).strip()
-    document = json_of(text, _SMALL) if pointer is not None or time_pointer is not None else text.strip('"')
-    if pointer is None and text.startswith(("{", "[")):
-        raise RejectedInput("bad_part", "the trigger is JSON: name the place of the part's id with trigger.pointer")
+    document = _document(payload, plain=pointer is None and time_pointer is None)
     part = part_of(document if pointer is None else at_pointer(document, pointer))
     if time_pointer is None:
         return part, None
@@ -40,6 +35,28 @@ def trigger_of(
             "bad_time", f"{shown(told)} at {shown(time_pointer)} is no time, or that of a clock that is wrong"
         )
     return part, told_wall_ns
+
+
+def word_of(payload: bytes, pointer: str | None) -> str:
+    """Which product is made.
+
+    Raises:
+        RejectedInput: as of a trigger.
+    """
+    document = _document(payload, plain=pointer is None)
+    return part_of(document if pointer is None else at_pointer(document, pointer))
+
+
+def _document(payload: bytes, *, plain: bool) -> object:
+    """JSON, or a plain text that is no JSON."""
+    if len(payload) > _SMALL.size_bytes:
+        raise RejectedInput("oversize_bytes", f"{len(payload)} bytes, more than {_SMALL.size_bytes}")
+    text = text_of(payload).strip()
+    if not plain:
+        return json_of(text, _SMALL)
+    if text.startswith(("{", "[")):
+        raise RejectedInput("bad_part", "it is JSON: name the place of the id in it with `pointer`")
+    return text.strip('"')
 
 
 def part_of(value: object) -> str:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge.errors import ConfigError
 from edge.parsing.toml_file import read_record
+from edge.site.profiles import ChangeoverSettings, ProfileSettings, profile_problems
 from edge.site.rules import RuleSettings
 from edge.site.sections import (
     BrokerSettings,
@@ -59,6 +60,10 @@ class Site(BaseSettings):
     faults: tuple[FaultSettings, ...] = Field(
         default=(), description="fault flags; none: every fault of the bundle on every camera, without alarms"
     )
+    profiles: tuple[ProfileSettings, ...] = Field(
+        default=(), description="one for each product: what holds while it is made; none: all of the site always holds"
+    )
+    changeover: ChangeoverSettings = ChangeoverSettings()
     publish: PublishSettings = PublishSettings()
     drift: DriftSettings = DriftSettings()
     commands: CommandSettings = CommandSettings()
@@ -102,11 +107,21 @@ class Site(BaseSettings):
             missing = set(fault.rules) - rules
             if missing:
                 raise ValueError(f"fault {fault.id} uses rules {sorted(missing)}, which are not among {sorted(rules)}")
+        self._refuse_profiles()
         if self.explain.image and not any(camera.snapshot for camera in self.cameras):
             raise ValueError(
                 "explain.image has no picture to show: set snapshot = true for a camera whose pictures may be shown"
             )
         return self
+
+    def _refuse_profiles(self) -> None:
+        """Raise ValueError for profiles that contradict themselves or the site."""
+        limited = {rule.id: rule.limit is not None and not rule.kind.startswith("bit_") for rule in self.rules}
+        problem = next(profile_problems(self.profiles, [fault.id for fault in self.faults], limited), None)
+        if problem is not None:
+            raise ValueError(problem)
+        if self.changeover.topic is not None and not self.profiles:
+            raise ValueError("changeover.topic says which product is made, and there are no [[profiles]]: add them")
 
     def _refuse_rule(self, rule: RuleSettings, sensors: set[str]) -> None:
         """Raise ValueError for a rule that reads or waits for something that is not there, or not fit for it."""
@@ -177,7 +192,8 @@ class Site(BaseSettings):
         inputs = [*map(self.frame_topic, self.cameras), *map(self.sensor_topic, self.sensors)]
         inputs += [source.availability_topic for source in sources if source.availability_topic is not None]
         inputs += [self.camera_topic(camera) for camera in self.cameras if camera.source is not None]
-        return tuple(dict.fromkeys([*inputs, *self.trigger_topics()]))
+        changeover = [] if self.changeover.topic is None else [self.changeover.topic]
+        return tuple(dict.fromkeys([*inputs, *self.trigger_topics(), *changeover]))
 
 
 def load_site(path: Path, environment: Mapping[str, str] = os.environ, *, recording: bool = False) -> Site:

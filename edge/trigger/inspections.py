@@ -51,6 +51,7 @@ class Sight:
     found: tuple[Found, ...]
     met: bool
     problem: str
+    profile: str | None = None  # under which it was judged
 
     @property
     def verdict(self) -> Verdict:
@@ -120,19 +121,25 @@ class Inspections(Beside):
         self._count = count
         self._cameras: dict[str, _Camera] = {}
         self._model: ModelInfo | None = None
+        self._profile: str | None = None
         self._later: AnswerLater = lambda _request, _reply: None
 
     def reconfigure(
-        self, site: Site, channels: Sequence[Channel], model: ModelInfo | None, later: AnswerLater
+        self,
+        site: Site,
+        channels: Sequence[Channel],
+        model: ModelInfo | None,
+        later: AnswerLater,
+        profile: str | None = None,
     ) -> Inspections:
         """Answer for this site from now on; returns itself."""
-        before, self._model, self._later = self._cameras, model, later
+        before, self._model, self._later, self._profile = self._cameras, model, later, profile
         self._cameras = {}
         for camera in site.cameras:
             window = window_of(camera.trigger or TriggerSettings())
             matcher = before[camera.id].matcher if camera.id in before else Matcher[Asker, Sight](window)
             matcher.window = window
-            mine = tuple(channel for channel in channels if channel.spec.camera == camera.id)
+            mine = tuple(channel for channel in channels if channel.spec.camera == camera.id and channel.spec.held)
             self._cameras[camera.id] = _Camera(camera, matcher, mine)
         for camera_id in before.keys() - self._cameras.keys():
             for answer in before[camera_id].matcher.end():
@@ -164,6 +171,7 @@ class Inspections(Beside):
             tuple(_found(frame, camera.channels, verdicts)),
             met=now_ns <= frame.deadline_ns,
             problem=_code(problem),
+            profile=self._profile,
         )
         seen = Seen(taken_ns(camera, frame), known=sight.verdict is not Verdict.UNKNOWN, sight=sight)
         for answer in camera.matcher.see(seen, now_ns):
@@ -248,6 +256,7 @@ class Inspections(Beside):
             offset_ms=None if answer.seen is None else round((answer.seen.at_ns - asked.at_ns) / NS_PER_MS, 3),
             lat_ms=round(max(0, self._clock.monotonic_ns() - asked.received_ns) / NS_PER_MS, 3),
             times=answer.times,
+            profile=self._profile if sight is None else sight.profile,
             model=None if self._model is None else self._model.name,
             model_sha256=None if self._model is None else self._model.sha256,
         )

@@ -50,6 +50,11 @@ class ChannelSpec:
     stale_after_ns: int
     region: Region = WHOLE
     window: str | None = None
+    held: bool = True  # false: the profile of the product that is made does not hold it, so nothing is known of it
+    profiled: bool = False  # its threshold is a profile's
+
+
+NOT_HELD = Evidence(Verdict.UNKNOWN, None, Quality.BAD)
 
 
 class Channel:
@@ -73,7 +78,12 @@ class Channel:
             self._vision = VisionState(VisionSpec(spec.fault.threshold, spec.fault.release, spec.stale_after_ns))
 
     def succeed(self, before: Channel) -> None:
-        """Go on from what an earlier channel of this name last saw, if both ask the same of the same region of the same camera."""
+        """Go on from what an earlier channel of this name last saw, if both ask the same of the same region of the same camera.
+
+        Not where one of them does not hold, or where another product has another threshold: what was seen was another product then.
+        """
+        if not (self.spec.held and before.spec.held) or self._is_of_other_product(before):
+            return
         same = (before.spec.camera, before.spec.window, before.spec.region, before.spec.fault and before.spec.fault.id)
         if (
             self._vision is not None
@@ -116,7 +126,7 @@ class Channel:
         picture itself: a frozen or covered one shows nothing, whatever its score; nor does a window with too few values. `at` is the tile with
         this score.
         """
-        if self._vision is not None:
+        if self._vision is not None and self.spec.held:
             quality = worst(picture, Quality.UNCERTAIN if late else Quality.GOOD)
             self._vision.update(score, received_ns, quality, covered=covered)
             self._late = late
@@ -136,6 +146,8 @@ class Channel:
 
     def evidence(self, now_ns: int) -> Evidence:
         """The joined evidence now."""
+        if not self.spec.held:
+            return NOT_HELD
         parts: list[Evidence | None] = [] if self._vision is None else [self._vision_evidence(now_ns)]
         parts += [rule.evidence(now_ns) if rule.applies(now_ns) else None for rule in self._rules]
         found = fuse(parts, self.spec.fusion)
@@ -145,6 +157,8 @@ class Channel:
 
     def steady_until_ns(self, now_ns: int) -> int:
         """Until when its evidence stays what it was when it was asked at `now_ns`, if nothing comes: neither readings nor another `version`."""
+        if not self.spec.held:
+            return FOREVER_NS
         ends_ns = [rule.steady_until_ns(now_ns) for rule in self._rules]
         if self._vision is not None:
             ends_ns.append(self._vision.steady_until_ns(now_ns))
@@ -171,6 +185,11 @@ class Channel:
         if self.spec.fusion.combine is Combine.WEIGHTED:
             return any(item is not Verdict.UNKNOWN for item in came)
         return verdict in came
+
+    def _is_of_other_product(self, before: Channel) -> bool:
+        """Whether a profile gave one of the two another threshold than the other has."""
+        limits = [None if spec.fault is None else spec.fault.threshold for spec in (self.spec, before.spec)]
+        return (self.spec.profiled or before.spec.profiled) and limits[0] != limits[1]
 
     def _vision_evidence(self, now_ns: int) -> Evidence:
         assert self._vision is not None  # noqa: S101 - narrows the type; the caller checked

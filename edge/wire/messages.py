@@ -70,6 +70,9 @@ class State(Message):
     reasons: tuple[str, ...] = ()
     version: str
     model: ModelInfo | None = None
+    profile: str | None = Field(
+        default=None, description="what holds now, for the product that is made; null: the site has no profiles"
+    )
     alarms: AlarmCounts | None = None
 
 
@@ -197,6 +200,7 @@ class Heartbeat(Message):
     sensors: dict[str, SensorHealth]
     alarms: AlarmFigures
     journal: JournalFigures
+    profile: str | None = Field(default=None, description="what holds now; null: the site has no profiles")
     rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
     explanations: dict[str, Counter] = Field(
         default_factory=dict,
@@ -230,8 +234,19 @@ class ChannelInfo(Message):
     rules: tuple[str, ...]
     combine: str
     armed: bool
-    threshold: float | None
+    held: bool = Field(
+        default=True,
+        description="false: the profile that holds now leaves it out: it is unknown, and its alarm suppressed",
+    )
+    threshold: float | None = Field(description="that holds now")
     release: float | None
+
+
+class ProfileInfo(Message):
+    """One profile as `meta` announces it."""
+
+    id: str
+    title: str
 
 
 class AlarmInfo(Message):
@@ -256,6 +271,8 @@ class Meta(Message):
     messages: tuple[str, ...] = Field(description="schema names in use")
     channels: tuple[ChannelInfo, ...]
     alarms: tuple[AlarmInfo, ...]
+    profile: str | None = Field(default=None, description="what holds now; null: the site has no profiles")
+    profiles: tuple[ProfileInfo, ...] = Field(default=(), description="what `cmd/profile` takes")
     heartbeat_s: float | None = Field(
         default=None, description="s between heartbeats; without one for much longer, the daemon is not there"
     )
@@ -467,6 +484,9 @@ class Command(Message):
         default=None, max_length=128, description="snapshot: whose picture; inspect: what sees the part"
     )
     part: str | None = Field(default=None, max_length=128, description="inspect: the part's id")
+    profile: str | None = Field(
+        default=None, max_length=128, description="profile: which, by its id or another of its names"
+    )
     at: str | None = Field(
         default=None,
         max_length=40,
@@ -570,6 +590,7 @@ class Inspection(Message):
     offset_ms: float | None = Field(description="how much later than the trigger the frame was taken, as far as known")
     lat_ms: Milliseconds = Field(description="receipt of the trigger to this answer")
     times: Counter = Field(description="how often this part was asked for, as far as it is remembered")
+    profile: str | None = Field(default=None, description="what held; null: the site has no profiles")
     model: str | None = None
     model_sha256: str | None = None
 

@@ -27,6 +27,7 @@ class Verb(StrEnum):
     REPLAY = "replay"
     SNAPSHOT = "snapshot"
     INSPECT = "inspect"
+    PROFILE = "profile"
     RELOAD = "reload"
 
 
@@ -58,6 +59,9 @@ VERBS: Mapping[Verb, VerbInfo] = {
     Verb.REBIRTH: VerbInfo("node", "have the daemon publish its state, alarms and flags again"),
     Verb.SNAPSHOT: VerbInfo("node", "have the daemon send a camera's newest picture, if its site file allows it"),
     Verb.INSPECT: VerbInfo("node", "have the part that is before a camera judged now, and show the result"),
+    Verb.PROFILE: VerbInfo(
+        "node", "say which product is made: the faults, thresholds and limits of its profile hold from now on"
+    ),
     Verb.RELOAD: VerbInfo("node", "have the daemon read its site file again, or try another bundle"),
     Verb.REPLAY: VerbInfo("node", "have the daemon publish the journal's window again, as history"),
 }

@@ -157,6 +157,7 @@ class Bench:
             ),
             reload=lambda _request: "there is nothing to reload",
         )
+        self.proven = proven
         self.worker = make_worker(proven, self.stages, self.services)
         self.seq = 0
 
