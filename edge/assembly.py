@@ -233,7 +233,7 @@ def make_worker(proven: Proven, stages: Stages, services: Services) -> Worker:
                 plan.site, stages.channels, plan.model, partial(answer, services), plan.profile
             ),
             Snapshots(plan.site, services.send, services.annunciator.subject),
-            services.evidence.reconfigure(plan.site, stages.channels, plan.model),
+            services.evidence.reconfigure(plan.site, stages.channels, plan.model, plan.profile),
             services.collector.reconfigure(plan.site, stages.channels),
             make_explanations(parts, proven.brake, infer_ms, proven.speech, proven.painting_ns),
             *(() if timing is None else (timing,)),

@@ -85,7 +85,9 @@ class Evidence(Beside):
         self._ending: dict[str, _Open] = {}  # by name: given to the disk, not yet announced
         self._before_ns = self._after_ns = 0
 
-    def reconfigure(self, site: Site, channels: Sequence[Channel], model: ModelInfo | None) -> Evidence:
+    def reconfigure(
+        self, site: Site, channels: Sequence[Channel], model: ModelInfo | None, profile: str | None = None
+    ) -> Evidence:
         """Record what this site allows from now on; returns itself."""
         settings = site.evidence
         kept = [camera.id for camera in site.cameras if camera.evidence] if self._writer is not None else []
@@ -104,6 +106,7 @@ class Evidence(Beside):
         }
         self._about |= {
             "model": None if model is None else model.model_dump(),
+            "profile": profile,
             "thresholds": {
                 channel.spec.id: None if channel.spec.fault is None else channel.spec.fault.threshold
                 for channel in channels

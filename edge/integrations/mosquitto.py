@@ -75,12 +75,14 @@ def _sources(site: Site) -> Iterator[tuple[str, list[str]]]:
 
 
 def _plc(site: Site) -> Iterator[str]:
-    """What triggers cameras, and reads what they saw; nothing where no camera has triggers."""
-    topics = site.trigger_topics()
+    """What triggers cameras, reads what they saw, and says which product is made; nothing where the site asks for neither."""
+    triggers = site.trigger_topics()
+    topics = [*triggers, *([] if site.changeover.topic is None else [site.changeover.topic])]
     if topics:
-        yield "# The PLC: triggers inspections, and reads their results."
+        yield "# The PLC: triggers inspections, reads their results, and says which product is made."
         yield f"user {PLC}"
         yield from (f"topic write {topic}" for topic in topics)
+    if triggers:
         yield f"topic read {INSPECTION.at(site.prefix(), '+')}"
 
 

@@ -101,6 +101,8 @@ class Catalogue:
         self._alarm_home: dict[str, str | None] = {}
         self._silent = {alarm_id(camera.id, Concern.SILENT): camera.id for camera in site.cameras}
         node = [Tag(name, DataType.STRING, value) for name, value in facts.items()] + list(_NODE_TAGS)
+        self._profiled = bool(site.profiles)
+        node += [Tag("Profile", DataType.STRING)] if self._profiled else []
         tags: dict[str | None, list[Tag]] = {None: node, **{camera.id: list(_CAMERA_TAGS) for camera in site.cameras}}
         self._triggered = {camera.id for camera in site.cameras if camera.trigger is not None}
         for camera in self._triggered:
@@ -127,7 +129,7 @@ class Catalogue:
             case Inspection() if message.cam in self._triggered:
                 return _inspection(message)
             case State():
-                return _state(message)
+                return _state(message, profiled=self._profiled)
             case Heartbeat():
                 return _heartbeat(message)
         return []
@@ -209,7 +211,7 @@ def _alarm_tags(entry: AlarmEntry) -> list[Tag]:
     ]
 
 
-def _state(state: State) -> list[Change | Presence]:
+def _state(state: State, *, profiled: bool) -> list[Change | Presence]:
     if state.ts is None or state.alarms is None:
         return []
     values: dict[str, Value] = {
@@ -219,7 +221,8 @@ def _state(state: State) -> list[Change | Presence]:
         "Unacknowledged Alarms": state.alarms.unacknowledged,
         "Shelved Alarms": state.alarms.shelved,
     }
-    return [Change(None, f"Health/{name}", value, _ms(state.ts)) for name, value in values.items()]
+    profile: list[Change | Presence] = [Change(None, "Profile", state.profile, _ms(state.ts))] if profiled else []
+    return [*profile, *(Change(None, f"Health/{name}", value, _ms(state.ts)) for name, value in values.items())]
 
 
 def _heartbeat(heartbeat: Heartbeat) -> list[Change | Presence]:

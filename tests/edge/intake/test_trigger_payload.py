@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge.errors import RejectedInput
+from edge.frame import Recipe
 from edge.intake.source import Source
 from edge.intake.trigger_payload import trigger_of
 from edge.site.settings import Site
@@ -111,3 +112,18 @@ def test_a_trigger_that_cannot_be_read_is_counted_and_still_a_trigger() -> None:
     assert [(one.reason, one.camera) for one in accepted.rejections] == [("not_json", None)]
     kept = here.accept(incoming(TOPIC, b'{"part": "A"}', retained=True))
     assert (kept.triggers, [one.reason for one in kept.rejections]) == ((), ["retained"])
+
+
+def test_the_product_is_a_state_that_the_broker_may_keep() -> None:
+    """A text, a number or a place in JSON; what cannot be read is counted, and changes nothing."""
+    site = {"bundle": "b", "node": {"id": "n"}, "cameras": [{"id": "cam"}], "profiles": [{"id": "a"}]}
+    plain = Source(Site.model_validate(site | {"changeover": {"topic": "plc/recipe"}}), {"cam": 40.0})
+    assert plain.accept(incoming("plc/recipe", b"12", retained=True)).recipe == Recipe("12", retained=True)
+    assert Subscription("plc/recipe", 1, no_retained=False) in plain.subscriptions()
+    assert plain.is_subscribed("plc/recipe")
+    pointed = Source(
+        Site.model_validate(site | {"changeover": {"topic": "plc/recipe", "pointer": "/r"}}), {"cam": 40.0}
+    )
+    assert pointed.accept(incoming("plc/recipe", b'{"r": 12}')).recipe == Recipe("12")
+    accepted = pointed.accept(incoming("plc/recipe", b"{}"))
+    assert (accepted.recipe, [one.reason for one in accepted.rejections]) == (None, ["missing"])

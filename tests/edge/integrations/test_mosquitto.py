@@ -92,5 +92,8 @@ def test_a_plc_triggers_cameras_reads_their_answers_and_commands_nothing() -> No
     cameras = (CameraSettings.model_validate({"id": "cam1", "trigger": {}}),)
     assert rights(access_rules(site(cameras=cameras)))["plc"] == shipped["plc"]
     assert "plc" not in rights(access_rules(site()))
+    changing = site(profiles=({"id": "a"},), changeover={"topic": "plc/recipe"})
+    assert rights(access_rules(changing))["plc"] == {"topic write plc/recipe"}
+    assert "topic read plc/recipe" in rights(access_rules(changing))["press7"]
     with pytest.raises(ConfigError, match="plc"):
         access_rules(site(cameras=(CameraSettings(id="plc"),)))

@@ -16,7 +16,7 @@ from edge.sparkplug.connection import SparkplugConnection
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import Change, EdgeNode, NodeSpec, Tag
 from edge.system.clock import Clock
-from edge.wire.messages import Inspection
+from edge.wire.messages import AlarmCounts, Inspection, State
 from tests.sparkplug_conformance.schema import read
 from tests.stand.brokers import Mosquitto, wait_for
 from tests.stand.daemon import Ear
@@ -107,3 +107,20 @@ def test_the_newest_answer_to_a_trigger_is_on_its_cameras_device() -> None:
         "Inspection/Frame": 7,
     }
     assert {change.name for change in changes} <= names["cam"]
+
+
+def test_the_profile_is_a_metric_of_the_node() -> None:
+    """Only of a site that has any."""
+    cameras = (CameraSettings(id="cam"),)
+    plain = Site(bundle=Path("b"), node=NodeSettings(id="press"), cameras=cameras)
+    site = Site.model_validate(plain.model_dump() | {"profiles": ({"id": "small"},)})
+    state = State(
+        online=True, ts="2026-12-01T00:00:00.000Z", session="s", ne107="G", version="1", profile="small",
+        alarms=AlarmCounts(active=0, unacknowledged=0, shelved=0),
+    )  # fmt: skip
+    told = [
+        {change.name: change.value for change in catalogue.changes(state) if isinstance(change, Change)}
+        for catalogue in (Catalogue(site, (), (), {}), Catalogue(plain, (), (), {}))
+    ]
+    assert (told[0]["Profile"], "Profile" in told[1]) == ("small", False)
+    assert "Profile" in {tag.name for tag in Catalogue(site, (), (), {}).node}
