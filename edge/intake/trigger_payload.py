@@ -7,7 +7,7 @@ from edge.intake.readers import at_pointer, json_of, plausible, shown, text_of, 
 from edge.parsing.structure import Bounds
 
 MAX_PART = 128  # characters of a part's id
-_SMALL = Bounds(size_bytes=65_536, values=2_000)
+BOUNDS = Bounds(size_bytes=65_536, values=2_000)
 
 
 def trigger_of(
@@ -49,11 +49,11 @@ def word_of(payload: bytes, pointer: str | None) -> str:
 
 def _document(payload: bytes, *, plain: bool) -> object:
     """JSON, or a plain text that is no JSON."""
-    if len(payload) > _SMALL.size_bytes:
-        raise RejectedInput("oversize_bytes", f"{len(payload)} bytes, more than {_SMALL.size_bytes}")
+    if len(payload) > BOUNDS.size_bytes:
+        raise RejectedInput("oversize_bytes", f"{len(payload)} bytes, more than {BOUNDS.size_bytes}")
     text = text_of(payload).strip()
     if not plain:
-        return json_of(text, _SMALL)
+        return json_of(text, BOUNDS)
     if text.startswith(("{", "[")):
         raise RejectedInput("bad_part", "it is JSON: name the place of the id in it with `pointer`")
     return text.strip('"')

@@ -38,6 +38,8 @@ ARGUMENTS: dict[Verb, list[str]] = {
     Verb.ACK: ["red", "--reason", "seen"],
     Verb.RESET: ["red"],
     Verb.SNAPSHOT: ["--camera", "cam1"],
+    Verb.INSPECT: ["--part", "A7"],
+    Verb.PROFILE: ["usual"],
     Verb.REBIRTH: [],
     Verb.REPLAY: [],
     Verb.RELOAD: [],
@@ -58,7 +60,9 @@ def site(edge_broker: Mosquitto, pki: Path, tmp_path: Path) -> Iterator[SimpleNa
     document = site_document(roomy_bundle(tmp_path / "colours"), edge_broker.port) | {"node": {"id": "press7"}}
     document["broker"] |= {"host": "localhost", "tls": files(pki, "press7")}
     document |= {"faults": [{"id": "red", "camera": "cam1", "alarm": ALARM}]}
-    document |= {"cameras": [{"id": "cam1", "stale_after_ms": 600_000.0, "snapshot": True}]}
+    trigger = {"before_ms": 60_000, "after_ms": 0, "timeout_ms": 200}  # the frame that stands there answers
+    document |= {"cameras": [{"id": "cam1", "stale_after_ms": 600_000.0, "snapshot": True, "trigger": trigger}]}
+    document |= {"profiles": [{"id": "usual"}]}
     daemon = Daemon(document, tmp_path).start()
     settings = BrokerSettings(
         host="localhost", port=edge_broker.port, tls=TlsSettings.model_validate(files(pki, "cam1"))

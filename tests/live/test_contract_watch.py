@@ -127,7 +127,10 @@ def test_a_daemon_of_another_process_is_judged_in_full(plant: Plant) -> None:
     Listener(plant.broker.port, note)
     plant.command("rebirth")
     plant.still_works()
+    plant.command("inspect", camera="cam1")
     plant.ear.heartbeat()
-    wait_for(lambda: len(kinds) >= len(PUBLISHED) - 1, what="state, meta, heartbeat, flag, alarm, event, res")
+    wait_for(
+        lambda: len(kinds) >= len(PUBLISHED) - 1, what="state, meta, heartbeat, flag, alarm, inspection, event, res"
+    )
     assert contract.verdict() == []
     assert contract.judged > 10

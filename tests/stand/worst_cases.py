@@ -32,6 +32,8 @@ from edge.intake.frame_payload import picture_of
 from edge.intake.line_protocol import MAX_PAIRS
 from edge.intake.readers import at_pointer, bare_number, json_of, wall_ns_of
 from edge.intake.sensor_payload import MAX_BYTES, SensorMessage
+from edge.intake.trigger_payload import BOUNDS as TRIGGER_BOUNDS
+from edge.intake.trigger_payload import trigger_of
 from edge.parsing.structure import Bounds, json_within
 from edge.publish.store import KEPT_BOUNDS
 from edge.site.sections import SensorSettings
@@ -145,6 +147,7 @@ def all_cases() -> list[Case]:
         *_pictures(),
         *_readings(),
         *_values(),
+        *_triggers(),
         *_commands(),
         *_states(),
         *_sparkplug(),
@@ -345,6 +348,15 @@ def _values() -> Iterator[Case]:
     yield Case(
         "time", "whole number of 4300 digits", lambda: b"9" * 4_299, lambda sent: wall_ns_of(json_of(sent.decode()))
     )
+
+
+def _triggers() -> Iterator[Case]:
+    def read(payload: bytes) -> object:
+        return trigger_of(payload, "/part", "/t", NOW_NS)
+
+    for name, build in _json(TRIGGER_BOUNDS.size_bytes):
+        yield Case("trigger", name, build, read)
+    yield Case("trigger", "8 MB", partial(listed, b"[],", 8_000_000), read)
 
 
 def _commands() -> Iterator[Case]:
