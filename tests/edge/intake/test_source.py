@@ -416,6 +416,7 @@ READERS = (
     "intake/readers",
     "intake/frame_payload",
     "intake/sensor_payload",
+    "intake/trigger_payload",
     "intake/records",
     "intake/senml",
     "intake/line_protocol",
