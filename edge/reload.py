@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from edge.alarm.catalogue import NODE, Concern, alarm_id
 from edge.assembly import Proven, Stages, make_stages, make_worker, prove_plan, publish_policy, summary
 from edge.changeover import Changeover, Wish
 from edge.commands import answer
@@ -317,8 +318,13 @@ class Live:
 
     def _under(self, proven: Proven, profile: str | None) -> Proven:
         """What was proven, under a profile; the scores are the same, so nothing is proven again."""
-        plan = with_profile(proven.plan, profile)
-        return proven if plan is proven.plan else replace(proven, plan=plan)
+        plan, proof = with_profile(proven.plan, profile), proven.proof
+        if plan is proven.plan:
+            return proven
+        if proof is not None and not self._services.annunciator.is_active(alarm_id(NODE, Concern.SLOW)):
+            # A busy start is measured again beside the frames: what it found since must not be forgotten.
+            proof = replace(proof, frame_p50_ms=min(proof.frame_p50_ms, proof.budget_ms))
+        return replace(proven, plan=plan, proof=proof)
 
     def _judge(self, trial: Trial) -> None:
         now_ns = self._services.clock.monotonic_ns()

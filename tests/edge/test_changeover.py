@@ -283,6 +283,15 @@ def test_a_bundle_on_trial_is_taken_back_under_the_profile_that_holds_now(
     assert "reload taken back" in [event["what"] for event in line.take("event")]
 
 
+def test_a_start_that_was_too_slow_is_no_matter_once_it_was_measured_again(line: Line) -> None:
+    """A changeover proves nothing again, and raises no alarm about the machine that has returned."""
+    assert line.live.proven.proof is not None
+    line.live.proven = replace(line.live.proven, proof=replace(line.live.proven.proof, frame_p50_ms=1e6))
+    line.change("plain")
+    line.idle(300)
+    assert line.last("alarm/node-slow")["active"] is False
+
+
 def test_a_change_that_fails_is_answered_and_changes_nothing(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a fault of this program, counted and journalled."""
     monkeypatch.setattr("edge.reload.with_profile", lambda *_: 1 // 0)

@@ -10,7 +10,8 @@ import pytest
 
 from edge.evidence.archive import FOLDER, recordings
 from edge.evidence.recording import Recording
-from tests.edge.bench import DARK, MS, RED, Bench
+from edge.frame import Trigger
+from tests.edge.bench import DARK, MS, RED, WALL_NS, Bench
 from tests.stand.brokers import wait_for
 
 FRAME_MS = 40.0
@@ -71,6 +72,17 @@ def test_the_seconds_before_and_after_an_alarm_are_kept(tmp_path: Path) -> None:
     assert {found.picture(facts) for facts in found.frames} == {DARK, RED}
     assert found.about["thresholds"]["red"] > 0
     assert found.about["model"]["sha256"]
+
+
+def test_the_part_that_a_frame_shows_is_in_its_evidence(tmp_path: Path) -> None:
+    """Of the frame that answers its trigger, and of no other."""
+    bench = site(tmp_path)
+    play(bench, DARK, 3)
+    bench.inbox.put_trigger(Trigger("cam", "A7", bench.time.now_ns, WALL_NS + bench.time.now_ns))
+    play(bench, RED, 3)
+    (found,) = kept(bench, tmp_path)
+    assert [facts["part"] for facts in found.frames if "part" in facts] == ["A7"]
+    assert found.raised[0]["alarm"] == "red"
 
 
 def test_it_is_announced_once_it_is_there(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge.frame import Trigger
+from edge.frame import Frame, Trigger
 from edge.units import NS_PER_MS
 from tests.edge.bench import ALARM, DARK, RED, WALL_NS, Bench
 
@@ -142,6 +142,19 @@ def test_a_command_that_means_nothing_is_refused(bench: Bench, fields: dict[str,
     assert (reply["ok"], reply["code"]) == (False, "bad_request")
     assert words in reply["detail"]
     assert bench.take(TOPIC) == []
+
+
+def test_a_frame_has_its_own_time_unless_the_site_ignores_it(tmp_path: Path) -> None:
+    """A camera that is slow to send is no reason to judge the part before; one whose clock is wrong counts by receipt."""
+    for max_age_ms, outcome in ((None, []), (0, [("judged", "ok")])):
+        bench = Bench(tmp_path / f"{max_age_ms}", cameras=({"id": "cam", "max_age_ms": max_age_ms},))
+        bench.idle(1000)
+        trigger(bench, "P1")
+        now_ns = bench.time.now_ns
+        taken_wall_ns = WALL_NS + now_ns - 200 * NS_PER_MS
+        bench.health.frame_received("cam", now_ns)
+        bench.turn(Frame("cam", 1, DARK, now_ns, WALL_NS + now_ns, now_ns + 40 * NS_PER_MS, taken_wall_ns))
+        assert outcomes(bench) == outcome
 
 
 def regions_bench(folder: Path, regions: Sequence[str]) -> Bench:
