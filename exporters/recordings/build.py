@@ -108,7 +108,7 @@ def graph_of(recipe: RecordingRecipe, found: Fitted) -> bytes:
 
 def window_fields(recipe: RecordingRecipe) -> dict[str, object]:
     """The manifest's window."""
-    fields = recipe.window.model_dump(exclude={"statistics"})
+    fields = recipe.window.model_dump(exclude={"statistics", "parts"})
     return fields | {"sensors": tuple(sensor.id for sensor in recipe.sensors)}
 
 
@@ -142,7 +142,7 @@ def _contents(site: _Site, found: Fitted, graph: Path, number: int) -> Contents:
             checkpoint=found.chosen.kind,
             checkpoint_sha256=hashlib.sha256("".join(file_sha256(file) for file in site.files).encode()).hexdigest(),
             licence=recipe.licence,
-            parameters=int(expected.centre.size + expected.width.size + expected.mix.size + expected.scale.size),
+            parameters=int(expected.centre.size + expected.width.size + expected.mix.size + 2 * expected.usual.size),
         ),
         judged=Judged(windows.values[known], windows.valid[known], scores),
     )

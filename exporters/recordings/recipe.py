@@ -95,6 +95,9 @@ class Window(Section):
     step: int = Field(default=1, ge=1, description="cells from one judgement to the next")
     aggregate: Literal["mean", "last", "rms"] = Field(default="mean", description="what a cell holds")
     min_valid: float = Field(default=0.7, gt=0, le=1, description="share of each sensor's cells that need a value")
+    parts: int = Field(
+        default=1, ge=1, le=8, description="of the window, each judged by itself: a deviation must last through all of them"
+    )  # fmt: skip
     statistics: tuple[Statistic, ...] = Field(
         default=("mean",), min_length=1, description="of each sensor over the window: mean, std, and change from cell to cell"
     )  # fmt: skip
