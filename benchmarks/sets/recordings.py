@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import report
+from edge.frame import Verdict
 from edge.units import NS_PER_S
+from edge.verdict.decide import VisionSpec, classify
 from exporters.recipe import expand
+from exporters.recordings.build import HALF, release_of
 from exporters.recordings.cells import NORMAL, Windows, cut
 from exporters.recordings.findings import confounds, fit
 from exporters.recordings.fit import features_of, states_of
@@ -33,22 +36,26 @@ GEAR, SEAL = "Act_3", "Act_4"
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Evidence over the limit of each window [n], by what was fitted without its block; which candidates were kept, and which were armed."""
+    """What was fitted without its block says of each window.
+
+    Attributes:
+        ratio: evidence over the limit [n].
+        flagged: which windows have the verdict of a fault, by limit and release.
+        kinds: candidates that were kept.
+        armed: how many fits were.
+        missing_days: of each fit.
+    """
 
     ratio: NDArray[np.float64]
+    flagged: NDArray[np.bool_]
     kinds: Counter[str]
     armed: int
     missing_days: tuple[float, ...]
 
-    @property
-    def flagged(self) -> NDArray[np.bool_]:
-        """Which windows are above the limit."""
-        return np.nan_to_num(self.ratio, nan=0.0) > 1.0
-
 
 def judge(recipe: RecordingRecipe, windows: Windows, blocks: NDArray[np.str_], left_out: Sequence[str]) -> LeftOut:
     """Each of some blocks by what was fitted on all others; windows of no such block have no ratio."""
-    ratio = np.full(len(blocks), np.nan)
+    ratio, flagged = np.full(len(blocks), np.nan), np.zeros(len(blocks), np.bool_)
     kinds: Counter[str] = Counter()
     missing = []
     for block in left_out:
@@ -60,9 +67,31 @@ def judge(recipe: RecordingRecipe, windows: Windows, blocks: NDArray[np.str_], l
             features_of(values, valid, found.form), states_of(values, valid, found.form)
         )
         ratio[own] = evidence / chosen.limit.value
+        usual = chosen.fits.left_out[np.isfinite(chosen.fits.left_out)] / chosen.limit.value
+        release = release_of(recipe, score_of(usual))
+        flagged[own] = verdicts(score_of(ratio[own]), windows.files[own], release)
         kinds[chosen.kind] += 1
         missing.append(chosen.limit.missing_days)
-    return LeftOut(ratio, kinds, sum(one == 0 for one in missing), tuple(missing))
+    return LeftOut(ratio, flagged, kinds, sum(one == 0 for one in missing), tuple(missing))
+
+
+def score_of(ratio: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The score of a graph, 0.5 at the limit."""
+    return (ratio / (1.0 + ratio)).astype(np.float32)
+
+
+def verdicts(scores: NDArray[np.float32], runs: NDArray[np.int64], release: float) -> NDArray[np.bool_]:
+    """Which windows in a row the device would flag: from the limit on, until the release; it forgets between two runs."""
+    found = np.zeros(len(scores), np.bool_)
+    faulty = False
+    spec = VisionSpec(HALF, release, 0)
+    for row, score in enumerate(scores.tolist()):
+        faulty = faulty and row > 0 and runs[row] == runs[row - 1]
+        verdict = classify(score, faulty=faulty, spec=spec)
+        if verdict is not Verdict.UNKNOWN:
+            faulty = verdict is Verdict.FAULT
+        found[row] = verdict is Verdict.FAULT
+    return found
 
 
 def skab(_out: Path) -> None:

@@ -108,8 +108,15 @@ def graph_of(recipe: RecordingRecipe, found: Fitted) -> bytes:
 
 def window_fields(recipe: RecordingRecipe) -> dict[str, object]:
     """The manifest's window."""
-    fields = recipe.window.model_dump(exclude={"statistics", "parts"})
+    fields = recipe.window.model_dump(exclude={"statistics", "parts", "method"})
     return fields | {"sensors": tuple(sensor.id for sensor in recipe.sensors)}
+
+
+def release_of(recipe: RecordingRecipe, normal: NDArray[np.float32]) -> float:
+    """The score below which a fault is over, by the recipe or by how much scores of normal windows in a row differ."""
+    if recipe.fault.release is not None:
+        return recipe.fault.release
+    return calibrate.release_below(HALF, calibrate.score_noise(normal[1:], normal[:-1]))
 
 
 def _site(recipe_file: Path) -> _Site:
@@ -163,7 +170,7 @@ def _fault(recipe: RecordingRecipe, found: Fitted, scores: NDArray[np.float32], 
         title=fault.title or fault.id,
         words=(fault.title or fault.id,),
         threshold=HALF,
-        release=calibrate.release_below(HALF, calibrate.score_noise(normal[1:], normal[:-1])),
+        release=release_of(recipe, normal),
         calibration=Calibration(
             method=f"{limit.alarms} alarms in {days_text(limit.days)} of left-out groups, after delays; bound {fault.bound}",
             normal_images=int(found.normal.sum()),

@@ -24,11 +24,10 @@ SAMPLE = 64  # windows of a group that the matrix is made of
 RIDGE = 1.0  # in units of the spread within a state
 LARGEST = 1e6  # of a deviation; float32 holds what is made of it
 LEAST_GROUPS = 3  # of a state, to say how far its parts go
-ROBUST_GROUPS = 8  # of so many normal groups one may be strange
 USUAL_SPREAD = 0.3  # how far the extremes of groups are apart, as a logarithm, before anything is known
 KNOWN_BEFORE = 3.0  # groups that this is worth
 REACH = 20.0  # of a logarithm of evidence; float32 holds what is made of it
-_NONE = 1e-9  # stands for no deviation where its logarithm is taken
+NONE = 1e-9  # stands for no deviation where its logarithm is taken
 FLOOR = 0.05  # of a usual standard deviation: less is no change
 
 
@@ -83,7 +82,7 @@ class Normal:
     def parts(self, features: Floats, states: NDArray[np.int64]) -> Floats:
         """Evidence of each feature [n, F]: 1 is what a usual normal group reaches."""
         own = np.maximum(states, 0)
-        beyond = (np.log(np.maximum(self.deviations(features, states), _NONE)) - self.usual[own]) / self.spread[own]
+        beyond = (np.log(np.maximum(self.deviations(features, states), NONE)) - self.usual[own]) / self.spread[own]
         each = np.exp(np.clip(beyond, -REACH, REACH)).reshape(len(features), -1, self.centre.shape[1])
         least: Floats = each.min(axis=1)
         return least
@@ -229,9 +228,7 @@ def crossfit(kind: str, features: Floats, states: NDArray[np.int64], groups: NDA
     # A long group is several stretches: what it reaches in hours is not what another reaches in minutes.
     usual = int(np.median([len(one.features) for one in summaries])) if summaries else 1
     extremes = [
-        found
-        for one in summaries
-        for found in _extremes(one, bases[one.group] if len(names) > 1 else whole, usual)
+        found for one in summaries for found in _extremes(one, bases[one.group] if len(names) > 1 else whole, usual)
     ]
     left_out = np.full(len(features), np.nan)
     folds = {}
@@ -316,7 +313,7 @@ def _extremes(one: _Summary, base: _Base, length: int) -> list[_Extreme]:
         return []
     deviations = _lasting(one.features, base.centre[one.state], base.width[one.state], base.mix)
     stretches = np.array_split(deviations, max(1, round(len(deviations) / length)))
-    return [_Extreme(one.group, one.state, np.log(np.maximum(own.max(axis=0), _NONE))) for own in stretches]
+    return [_Extreme(one.group, one.state, np.log(np.maximum(own.max(axis=0), NONE))) for own in stretches]
 
 
 def _lasting(features: Floats, centre: Floats, width: Floats, mix: Floats) -> Floats:
@@ -343,7 +340,7 @@ def _limited(kind: str, base: _Base, extremes: Sequence[_Extreme], form: Form) -
 
 
 def _usual(reached: Floats) -> tuple[Floats, Floats]:
-    """Mean and spread of logarithms [G, M]; of few groups the spread is partly what is usual elsewhere."""
+    """Mean and spread of logarithms [G, M]; of few stretches the spread is partly what is usual elsewhere."""
     if not len(reached):
         return np.zeros(reached.shape[1]), np.full(reached.shape[1], USUAL_SPREAD)
     middle = reached.mean(axis=0)

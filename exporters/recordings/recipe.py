@@ -14,6 +14,7 @@ from edge.parsing.toml_file import Section, read_record, read_toml
 from edge.units import NS_PER_S, RATE, mean_time_ns
 
 Statistic = Literal["mean", "std", "change"]
+Method = Literal["auto", "states", "residual", "both"]
 DAY_NS = 86_400 * NS_PER_S
 
 
@@ -98,6 +99,9 @@ class Window(Section):
     parts: int = Field(
         default=1, ge=1, le=8, description="of the window, each judged by itself: a deviation must last through all of them"
     )  # fmt: skip
+    method: Method = Field(
+        default="auto", description="what is fitted; auto: the simplest of those that find the smallest moves of a sensor"
+    )  # fmt: skip
     statistics: tuple[Statistic, ...] = Field(
         default=("mean",), min_length=1, description="of each sensor over the window: mean, std, and change from cell to cell"
     )  # fmt: skip
@@ -119,6 +123,9 @@ class Fault(Section):
     title: str = Field(default="", description="short name for people; default: the id")
     bound: Annotated[str, Field(pattern=RATE)] = Field(description="false alarms that are allowed, e.g. 1 per week")
     on_delay_s: float = Field(default=0.0, ge=0, description="flagged for so long before it is an alarm, s")
+    release: float | None = Field(
+        default=None, ge=0.25, le=0.5, description="score below which it is over; the limit is at 0.5; default: lower by the score's own noise"
+    )  # fmt: skip
     off_delay_s: float = Field(default=60.0, ge=0, description="not flagged for so long before it is over, s")
 
     @property

@@ -17,7 +17,13 @@ from exporters.recordings.recipe import DAY_NS, RecordingRecipe
 
 MOST_GROUPS = 40  # rows of the table; the rest is said in one line
 MOST_FAULTS = 60
-_WHAT = dict(zip(CANDIDATES, ("limits of each operating state", "what the sensors say of each other"), strict=True))
+_WHAT = dict(
+    zip(
+        CANDIDATES,
+        ("limits of each operating state", "what the sensors say of each other", "both at once"),
+        strict=True,
+    )
+)
 
 
 def verdict_lines(recipe: RecordingRecipe, found: Fitted) -> list[str]:
@@ -136,14 +142,15 @@ def _states(recipe: RecordingRecipe, found: Fitted) -> str:
 
 
 def _limits(recipe: RecordingRecipe, found: Fitted) -> str:
-    """Of `states` in units of the sensors, of `residual` in the spread of each."""
-    normal, limit = found.chosen.fits.normal, found.chosen.limit.value
+    """Of `states` in units of the sensors, of `residual` in the spread of each; of `both` those of states, which alone flag nothing."""
+    normal = found.chosen.fits.normal
+    reaches = normal.reach(found.chosen.limit.value)  # of `both` the first half is that of `states`
     rows: list[Sequence[object]] = []
     for place, (statistic, sensor) in enumerate(
         (one, sensor) for one in found.form.statistics for sensor in recipe.sensors
     ):
         for state in np.flatnonzero(normal.known).tolist():
-            reach = limit * normal.scale[state, place] * normal.width[state, place]
+            reach = reaches[state, place] * normal.width[state, place]
             middle = normal.centre[state, place]
             if found.chosen.kind == "residual":
                 text = (
