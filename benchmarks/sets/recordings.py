@@ -68,7 +68,7 @@ def judge(recipe: RecordingRecipe, windows: Windows, blocks: NDArray[np.str_], l
         )
         ratio[own] = evidence / chosen.limit.value
         usual = chosen.fits.left_out[np.isfinite(chosen.fits.left_out)] / chosen.limit.value
-        release = release_of(recipe, score_of(usual))
+        release = release_of(score_of(usual))
         flagged[own] = verdicts(score_of(ratio[own]), windows.files[own], release)
         kinds[chosen.kind] += 1
         missing.append(chosen.limit.missing_days)
@@ -117,7 +117,7 @@ def skab(_out: Path) -> None:
             f"After delays, before the faults: {alarms} false alarms in {24 * days:.1f} hours; bound {recipe.fault.bound}.",
             f"Kept: {_kinds(found.kinds)}. Armed in {found.armed} of {len(faulty)} fits.",
             "Not found: " + (", ".join(_missed(tables, windows, found, chosen)) or "none") + ".",
-            "Cells of 5 s, windows of 20 s and the states were chosen on these files, by the same folds: the half that is not here was not seen.",
+            "Cells, parts, method, bound and states were chosen on these files, by the same folds: the half that is not here was not seen.",
         ],
     )
 

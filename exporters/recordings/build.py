@@ -112,10 +112,8 @@ def window_fields(recipe: RecordingRecipe) -> dict[str, object]:
     return fields | {"sensors": tuple(sensor.id for sensor in recipe.sensors)}
 
 
-def release_of(recipe: RecordingRecipe, normal: NDArray[np.float32]) -> float:
-    """The score below which a fault is over, by the recipe or by how much scores of normal windows in a row differ."""
-    if recipe.fault.release is not None:
-        return recipe.fault.release
+def release_of(normal: NDArray[np.float32]) -> float:
+    """The score below which a fault is over: lower than the limit by as much as scores of normal windows in a row differ."""
     return calibrate.release_below(HALF, calibrate.score_noise(normal[1:], normal[:-1]))
 
 
@@ -170,7 +168,7 @@ def _fault(recipe: RecordingRecipe, found: Fitted, scores: NDArray[np.float32], 
         title=fault.title or fault.id,
         words=(fault.title or fault.id,),
         threshold=HALF,
-        release=release_of(recipe, normal),
+        release=release_of(normal),
         calibration=Calibration(
             method=f"{limit.alarms} alarms in {days_text(limit.days)} of left-out groups, after delays; bound {fault.bound}",
             normal_images=int(found.normal.sum()),

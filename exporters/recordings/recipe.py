@@ -123,9 +123,6 @@ class Fault(Section):
     title: str = Field(default="", description="short name for people; default: the id")
     bound: Annotated[str, Field(pattern=RATE)] = Field(description="false alarms that are allowed, e.g. 1 per week")
     on_delay_s: float = Field(default=0.0, ge=0, description="flagged for so long before it is an alarm, s")
-    release: float | None = Field(
-        default=None, ge=0.25, le=0.5, description="score below which it is over; the limit is at 0.5; default: lower by the score's own noise"
-    )  # fmt: skip
     off_delay_s: float = Field(default=60.0, ge=0, description="not flagged for so long before it is over, s")
 
     @property
