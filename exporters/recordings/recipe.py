@@ -112,7 +112,7 @@ class State(Section):
 
     sensor: Identifier = Field(description="id of the sensor that tells them")
     edges: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
-        min_length=1, max_length=7, description="values between two states, ascending"
+        default=(), max_length=7, description="values between two states, ascending; none: `plan` proposes some"
     )
 
 

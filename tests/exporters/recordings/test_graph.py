@@ -108,7 +108,9 @@ def test_a_group_of_hours_is_held_against_others_as_stretches_of_minutes() -> No
     noise = np.random.default_rng(0)
     features = noise.normal(0, 1, (5 * 100 + 4000, 1, 1))
     groups = np.r_[np.repeat(np.array(list("abcde")), 100), np.full(4000, "long")]
-    found = crossfit("states", features, np.zeros(len(groups), np.int64), groups, Form(("mean",), np.zeros(1), None, ()))
+    found = crossfit(
+        "states", features, np.zeros(len(groups), np.int64), groups, Form(("mean",), np.zeros(1), None, ())
+    )
     assert np.exp(found.normal.usual[0, 0]) < 1.3 * np.exp(found.folds["long"].usual[0, 0])
 
 
