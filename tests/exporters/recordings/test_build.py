@@ -59,6 +59,8 @@ def test_a_recording_is_a_bundle_that_the_daemon_proves_and_replays(recorded: Pa
     assert main(["verify", str(bundle.path)]) == 0
     report = (bundle.path / "report.md").read_text(encoding="utf-8")
     assert "rows in excluded intervals" in report
+    assert "1 per hour in this state alone" in report
+    assert "not shown: " in report
     assert "| 2027-01-07 | 2027-01-07 07:15:10 | 89 | 89 | flow |" in report
     as_recorded(recorded / "day4.csv", tmp_path / "day4")
     outcome = backtest(site_for(bundle, None), bundle, read_folder(tmp_path / "day4", (), 1.0))
