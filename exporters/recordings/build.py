@@ -14,21 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import file_sha256
-from edge.errors import ExportError, InferenceFailed
+from edge.errors import ConfigError, ExportError, InferenceFailed
 from edge.manifest import Calibration, FaultSpec, ModelSource
 from exporters.device import load_device
 from exporters.pack.windowed import Contents, Judged, measure, open_engine, pack_windowed
 from exporters.pack.write import alone_in, next_version
 from exporters.progress import Log, Progress
 from exporters.proof import calibrate, verify
-from exporters.recordings.cells import FAULTY, NORMAL, cut
+from exporters.recordings.cells import FAULTY, NORMAL, cut, normal_values
 from exporters.recordings.findings import Fitted, fit
 from exporters.recordings.fit import Floats, features_of
 from exporters.recordings.graph import SCORE, write_graph
 from exporters.recordings.limits import days_text, most_alarms
 from exporters.recordings.recipe import RecordingRecipe, load_recording_recipe
 from exporters.recordings.report import markdown, scores_plot, verdict_lines
-from exporters.recordings.table import find_files, read_tables
+from exporters.recordings.states import find_states
+from exporters.recordings.table import Table, find_files, read_tables
 
 HALF = 0.5  # the score at the limit
 
@@ -84,6 +85,7 @@ def plan_recording(recipe_file: Path, board: str) -> list[str]:
     return [
         f"{len(tables)} files, {rows:,} rows; {left_out:,} rows or values are left out",
         f"{site.recipe.fault.bound}: armed with {days_text(needed)} of normal operation without an alarm, in two groups at least",
+        *_states_to_confirm(site.recipe, tables),
     ]
 
 
@@ -91,11 +93,27 @@ def fit_recording(recipe: RecordingRecipe, files: Sequence[Path], step: Progress
     """Read, cut into windows, and fit. Raises ConfigError or ExportError."""
     step("read", f"{len(files)} files")
     tables = read_tables(files, recipe.recording, recipe.sensors)
+    asked = _states_to_confirm(recipe, tables)
+    if asked:
+        raise ConfigError(" ".join(("state.edges are missing.", *asked)))
     windows = cut(recipe, tables)
     step("fit", f"{len(windows.at_ns)} windows")
     if (windows.kind == NORMAL).sum() < 2:
         raise ExportError("no window is normal: all of the recording is excluded or shows a fault")
     return fit(recipe, windows)
+
+
+def _states_to_confirm(recipe: RecordingRecipe, tables: Sequence[Table]) -> list[str]:
+    """What a person should look at before states are taken: none where there are no states, or their edges are given."""
+    if recipe.state is None or recipe.state.edges:
+        return []
+    sensor = recipe.state.sensor
+    found = find_states(normal_values(recipe, tables, sensor))
+    if found is None:
+        return [
+            f"{sensor} shows no states with gaps between them: give the edges yourself, name another sensor, or leave [state] out."
+        ]
+    return found.lines(sensor)
 
 
 def graph_of(recipe: RecordingRecipe, found: Fitted) -> bytes:
@@ -108,8 +126,13 @@ def graph_of(recipe: RecordingRecipe, found: Fitted) -> bytes:
 
 def window_fields(recipe: RecordingRecipe) -> dict[str, object]:
     """The manifest's window."""
-    fields = recipe.window.model_dump(exclude={"statistics"})
+    fields = recipe.window.model_dump(exclude={"statistics", "parts", "method"})
     return fields | {"sensors": tuple(sensor.id for sensor in recipe.sensors)}
+
+
+def release_of(normal: NDArray[np.float32]) -> float:
+    """The score below which a fault is over: lower than the limit by as much as scores of normal windows in a row differ."""
+    return calibrate.release_below(HALF, calibrate.score_noise(normal[1:], normal[:-1]))
 
 
 def _site(recipe_file: Path) -> _Site:
@@ -142,7 +165,7 @@ def _contents(site: _Site, found: Fitted, graph: Path, number: int) -> Contents:
             checkpoint=found.chosen.kind,
             checkpoint_sha256=hashlib.sha256("".join(file_sha256(file) for file in site.files).encode()).hexdigest(),
             licence=recipe.licence,
-            parameters=int(expected.centre.size + expected.width.size + expected.mix.size + expected.scale.size),
+            parameters=int(expected.centre.size + expected.width.size + expected.mix.size + 2 * expected.usual.size),
         ),
         judged=Judged(windows.values[known], windows.valid[known], scores),
     )
@@ -163,7 +186,7 @@ def _fault(recipe: RecordingRecipe, found: Fitted, scores: NDArray[np.float32], 
         title=fault.title or fault.id,
         words=(fault.title or fault.id,),
         threshold=HALF,
-        release=calibrate.release_below(HALF, calibrate.score_noise(normal[1:], normal[:-1])),
+        release=release_of(normal),
         calibration=Calibration(
             method=f"{limit.alarms} alarms in {days_text(limit.days)} of left-out groups, after delays; bound {fault.bound}",
             normal_images=int(found.normal.sum()),

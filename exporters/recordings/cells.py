@@ -99,10 +99,8 @@ def cut(recipe: RecordingRecipe, tables: Sequence[Table]) -> Windows:
     left_out: Counter[str] = Counter()
     for number, table in enumerate(tables):
         left_out += table.left_out
-        faulty = table.faulty | _inside(table, recipe.recording.faults)
-        excluded = _inside(table, recipe.recording.exclude)
+        faulty, excluded, settling = _kinds(recipe, table)
         left_out["rows in excluded intervals"] += int(excluded.sum())
-        settling = _after(table, faulty, recipe.recording.settle_s)
         left_out["rows that settle after a fault"] += int((settling & ~faulty).sum())
         excluded |= settling
         span_ns = spec.period_ns * (spec.length + 1)
@@ -123,6 +121,23 @@ def cut(recipe: RecordingRecipe, tables: Sequence[Table]) -> Windows:
         np.array([one[4] for one in found], np.int64),
         +left_out,
     )
+
+
+def normal_values(recipe: RecordingRecipe, tables: Sequence[Table], sensor: str) -> NDArray[np.float64]:
+    """What a sensor had in rows that are normal, of all files."""
+    place = [one.id for one in recipe.sensors].index(sensor)
+    found = []
+    for table in tables:
+        faulty, excluded, settling = _kinds(recipe, table)
+        found.append(table.values[~(faulty | excluded | settling), place])
+    return np.concatenate(found)
+
+
+def _kinds(recipe: RecordingRecipe, table: Table) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows show a fault, which are excluded, and which settle after a fault."""
+    faulty = table.faulty | _inside(table, recipe.recording.faults)
+    excluded = _inside(table, recipe.recording.exclude)
+    return faulty, excluded, _after(table, faulty, recipe.recording.settle_s)
 
 
 def _values(table: Table, sensors: Sequence[str]) -> Iterator[Value]:

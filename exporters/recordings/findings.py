@@ -81,14 +81,17 @@ class Fitted:
 
 
 def fit(recipe: RecordingRecipe, windows: Windows) -> Fitted:
-    """Try both candidates on normal windows, and keep the least complex that is within one standard error of the best."""
+    """Try all candidates on normal windows, and keep the least complex that is within one standard error of the best."""
     sensors = [sensor.id for sensor in recipe.sensors]
     normal = windows.only(windows.kind == NORMAL)
-    form = form_of(normal.values, normal.valid, recipe.window.statistics, recipe.state, sensors)
+    form = form_of(
+        normal.values, normal.valid, recipe.window.statistics, recipe.state, sensors, parts=recipe.window.parts
+    )
     features, states = features_of(windows.values, windows.valid, form), states_of(windows.values, windows.valid, form)
     own = windows.kind == NORMAL
     step_ns = round(recipe.window.period_ms * 1e6) * recipe.window.step
-    kinds = CANDIDATES if len(sensors) > 1 else CANDIDATES[:1]
+    method = recipe.window.method
+    kinds = CANDIDATES[:1] if len(sensors) == 1 else CANDIDATES if method == "auto" else (method,)
     tried = []
     for kind in kinds:
         fits = crossfit(kind, features[own], states[own], normal.groups, form)

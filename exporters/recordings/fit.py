@@ -1,14 +1,16 @@
-"""Fits what is normal, in two ways: limits of each operating state, and what sensors say of each other. Pure numpy.
+"""Fits what is normal, in three ways: limits of each operating state, what sensors say of each other, and both at once. Pure numpy.
 
-Both are one form, which `graph` writes as ONNX: statistics of each sensor over the window, less the centre of the operating state, over the spread
-within it; mixed by a matrix; each part over its own limit; and of these the largest. For `states` the matrix is the identity. For `residual` each part
-is what a sensor differs from its ridge prediction by all others. A sum over the parts (Mahalanobis) was measured too and found less: see docs/windows.md.
+All are one form, which `graph` writes as ONNX: statistics of each sensor over each part of the window, less the centre of the operating state, over the
+spread within it; mixed by a matrix; of the parts the least, so that a deviation must last; on the scale of what normal groups reach; and of these the
+largest. For `states` the matrix is the identity. For `residual` each row is what a sensor differs from its ridge prediction by all others. `both` asks
+for the two of one sensor. A sum (Mahalanobis) was measured too and found less: see docs/windows.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +18,16 @@ from numpy.typing import NDArray
 from exporters.recordings.recipe import State, Statistic
 
 Floats = NDArray[np.float64]
-CANDIDATES = ("states", "residual")  # the less complex first
+CANDIDATES = ("states", "residual", "both")  # the less complex first
 LEAST_WINDOWS = 4  # of a group in a state; fewer say nothing of it
 SAMPLE = 64  # windows of a group that the matrix is made of
 RIDGE = 1.0  # in units of the spread within a state
 LARGEST = 1e6  # of a deviation; float32 holds what is made of it
 LEAST_GROUPS = 3  # of a state, to say how far its parts go
-ROBUST_GROUPS = 8  # of so many normal groups one may be strange
+USUAL_SPREAD = 0.3  # how far the extremes of groups are apart, as a logarithm, before anything is known
+KNOWN_BEFORE = 3.0  # groups that this is worth
+REACH = 20.0  # of a logarithm of evidence; float32 holds what is made of it
+NONE = 1e-9  # stands for no deviation where its logarithm is taken
 FLOOR = 0.05  # of a usual standard deviation: less is no change
 
 
@@ -34,6 +39,7 @@ class Form:
     floors: Floats  # [F] what is added to a spread before its logarithm
     state: int | None  # place of the sensor that tells the states
     edges: tuple[float, ...]
+    parts: int = 1  # of the window, each judged by itself
 
     @property
     def states(self) -> int:
@@ -43,30 +49,53 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """What is normal in each state: [K, F] centre, spread and usual limit of the parts, [K] which are known; and [F, F] how parts are mixed."""
+    """What is normal in each state.
+
+    Attributes:
+        kind: one of the candidates.
+        centre, width: [K, F] centre and spread of the features.
+        known: [K] which states are.
+        mix: [M, F] how they are mixed: F rows, or for `both` twice as many.
+        usual, spread: [K, M] logarithm of what each reaches in a normal group, and how far groups are apart in that.
+        sensors: how many.
+        limit: of the evidence; above it is a fault.
+    """
 
     kind: str
     centre: Floats
     width: Floats
     known: NDArray[np.bool_]
     mix: Floats
-    scale: Floats
+    usual: Floats
+    spread: Floats
     sensors: int
-    limit: float = 1.0  # of the largest part; above it is a fault
+    limit: float = 1.0
 
-    def parts(self, features: Floats, states: NDArray[np.int64]) -> Floats:
-        """How far each part is from normal [n, F]; NaN in a state that is not known."""
-        found = np.full(features.shape, np.nan)
+    def deviations(self, features: Floats, states: NDArray[np.int64]) -> Floats:
+        """How far each row of the mix is from normal in all parts of the window [n, M]; NaN in a state that is not known."""
+        found = np.full((len(features), len(self.mix)), np.nan)
         judged = (states >= 0) & self.known[np.maximum(states, 0)]
         own = states[judged]
-        deviation = np.clip((features[judged] - self.centre[own]) / self.width[own], -LARGEST, LARGEST)
-        found[judged] = np.abs(deviation @ self.mix.T) / self.scale[own]
+        found[judged] = _lasting(features[judged], self.centre[own], self.width[own], self.mix)
         return found
+
+    def parts(self, features: Floats, states: NDArray[np.int64]) -> Floats:
+        """Evidence of each feature [n, F]: 1 is what a usual normal group reaches."""
+        own = np.maximum(states, 0)
+        beyond = (np.log(np.maximum(self.deviations(features, states), NONE)) - self.usual[own]) / self.spread[own]
+        each = np.exp(np.clip(beyond, -REACH, REACH)).reshape(len(features), -1, self.centre.shape[1])
+        least: Floats = each.min(axis=1)
+        return least
 
     def evidence(self, features: Floats, states: NDArray[np.int64]) -> Floats:
         """The largest part of each window [n]."""
         largest: Floats = self.parts(features, states).max(axis=1)
         return largest
+
+    def reach(self, limit: float) -> Floats:
+        """The deviations at which evidence is at a limit [K, M]."""
+        reach: Floats = np.exp(self.usual + self.spread * np.log(limit))
+        return reach
 
     def score(self, evidence: Floats) -> Floats:
         """0..1, 0.5 at the limit."""
@@ -75,13 +104,32 @@ class Normal:
 
 @dataclass(frozen=True, slots=True)
 class _Summary:
-    """One group in one state: its features [n, F], their median and variance."""
+    """One group in one state: its features [n, P, F], and median and variance of them over the whole window."""
 
     group: int
     state: int
     features: Floats
     median: Floats
     variance: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A fit before its limits: see `Normal`."""
+
+    centre: Floats
+    width: Floats
+    known: NDArray[np.bool_]
+    mix: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Extreme:
+    """What one group reached in a stretch of one state, by the fit without it: logarithms [M]."""
+
+    group: int
+    state: int
+    reached: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +153,19 @@ def form_of(
     statistics: tuple[Statistic, ...],
     state: State | None,
     sensors: Sequence[str],
+    *,
+    parts: int = 1,
 ) -> Form:
     """The form for these normal windows: of each sensor, what spread is none."""
     place = None if state is None else list(sensors).index(state.sensor)
     zero = Form(
-        statistics, np.full(len(statistics) * values.shape[2], 1e-12), place, () if state is None else state.edges
+        statistics,
+        np.full(len(statistics) * values.shape[2], 1e-12),
+        place,
+        () if state is None else state.edges,
+        parts,
     )
-    raw = np.median(features_of(values, valid, zero), axis=0).reshape(len(statistics), -1)
+    raw = np.median(features_of(values, valid, zero).mean(axis=1), axis=0).reshape(len(statistics), -1)
     level = np.abs(np.median(_mean(values, valid), axis=0))
     floors = np.array(
         [
@@ -123,7 +177,17 @@ def form_of(
 
 
 def features_of(values: NDArray[np.float32], valid: NDArray[np.float32], form: Form) -> Floats:
-    """The statistics of each window [n, F]; those of spread as logarithms."""
+    """The statistics of each part of each window [n, P, F]; those of spread as logarithms."""
+    cuts = part_cuts(values.shape[1], form.parts)
+    return np.stack([_statistics(values[:, a:b], valid[:, a:b], form) for a, b in pairwise(cuts)], axis=1)
+
+
+def part_cuts(length: int, parts: int) -> tuple[int, ...]:
+    """The cells at which parts of a window begin, and its length."""
+    return tuple(round(length * number / parts) for number in range(parts + 1))
+
+
+def _statistics(values: NDArray[np.float32], valid: NDArray[np.float32], form: Form) -> Floats:
     v, m = values.astype(np.float64), valid.astype(np.float64)
     floors = form.floors.reshape(len(form.statistics), -1)
     found = []
@@ -153,19 +217,26 @@ def states_of(values: NDArray[np.float32], valid: NDArray[np.float32], form: For
 
 
 def crossfit(kind: str, features: Floats, states: NDArray[np.int64], groups: NDArray[np.str_], form: Form) -> CrossFit:
-    """Fit a candidate on all groups, and once without each."""
+    """Fit a candidate on all groups, and once without each.
+
+    Limits come from what each group reached by the fit without it. So what is fitted is not what it is held against.
+    """
     names = sorted(set(groups.tolist()))
     summaries = _summaries(features, states, groups, names)
+    whole = _base(kind, summaries, form)
+    bases = [_base(kind, [one for one in summaries if one.group != number], form) for number in range(len(names))]
+    # A long group is several stretches: what it reaches in hours is not what another reaches in minutes.
+    usual = int(np.median([len(one.features) for one in summaries])) if summaries else 1
+    extremes = [
+        found for one in summaries for found in _extremes(one, bases[one.group] if len(names) > 1 else whole, usual)
+    ]
     left_out = np.full(len(features), np.nan)
     folds = {}
-    for number, name in enumerate(names):
-        rest = [one for one in summaries if one.group != number]
-        if not rest:
-            break
-        folds[name] = _fit(kind, rest, form)
+    for number, name in enumerate(names if len(names) > 1 else ()):
+        folds[name] = _limited(kind, bases[number], [one for one in extremes if one.group != number], form)
         own = groups == name
         left_out[own] = folds[name].evidence(features[own], states[own])
-    return CrossFit(_fit(kind, summaries, form), left_out, folds)
+    return CrossFit(_limited(kind, whole, extremes, form), left_out, folds)
 
 
 def shift_found(
@@ -178,14 +249,15 @@ def shift_found(
     means = []
     for name, normal in found.folds.items():
         own = groups == name
-        parts = normal.parts(features[own], states[own])
-        judged = np.isfinite(parts).all(axis=1)
+        deviations = normal.deviations(features[own], states[own])
+        judged = np.isfinite(deviations).all(axis=1)
         if judged.any():
-            room = np.maximum(limit - parts[judged], 0.0) * normal.scale[states[own][judged]]  # [n, F]
-            reach = np.abs(normal.mix[:, : normal.sensors]) + 1e-12  # [F, S]: a part follows a sensor's first statistic
-            means.append(
-                float(np.mean([np.median((room / reach[:, one]).min(axis=1)) for one in range(normal.sensors)]))
-            )
+            room = np.maximum(normal.reach(limit)[states[own][judged]] - deviations[judged], 0.0)  # [n, M]
+            follows = (
+                np.abs(normal.mix[:, : normal.sensors]) + 1e-12
+            )  # [M, S]: a row follows a sensor's first statistic
+            needed = (room[:, :, None] / follows).reshape(len(room), -1, normal.centre.shape[1], normal.sensors)
+            means.append(float(np.median(needed.max(axis=1).min(axis=1), axis=0).mean()))
     if not means:
         return float("inf"), 0.0
     return float(np.mean(means)), float(np.std(means) / np.sqrt(len(means)))
@@ -205,11 +277,12 @@ def _summaries(
         for state in sorted(set(states[own].tolist()) - {-1}):
             chosen = features[own & (states == state)]
             if len(chosen) >= LEAST_WINDOWS:
-                found.append(_Summary(number, state, chosen, np.median(chosen, axis=0), chosen.var(axis=0)))
+                over = chosen.mean(axis=1)
+                found.append(_Summary(number, state, chosen, np.median(over, axis=0), over.var(axis=0)))
     return found
 
 
-def _fit(kind: str, summaries: Sequence[_Summary], form: Form) -> Normal:
+def _base(kind: str, summaries: Sequence[_Summary], form: Form) -> _Base:
     width_of = len(form.floors)
     centre, width = np.zeros((form.states, width_of)), np.ones((form.states, width_of))
     known = np.zeros(form.states, np.bool_)
@@ -222,34 +295,57 @@ def _fit(kind: str, summaries: Sequence[_Summary], form: Form) -> Normal:
         width[state] = np.maximum(
             spread, form.floors if "mean" not in form.statistics else 1e-5 * np.abs(centre[state]) + 1e-9
         )
-    deviations = [
-        np.clip((one.features - centre[one.state]) / width[one.state], -LARGEST, LARGEST) for one in summaries
-    ]
-    mix = np.eye(width_of) if kind == "states" or not deviations else _residual(deviations)
-    extremes = [np.abs(deviation @ mix.T).max(axis=0) for deviation in deviations]
-    scale = _scales(extremes, [one.state for one in summaries], form.states, width_of)
-    return Normal(kind, centre, width, known, mix, np.maximum(scale, 1e-6), width_of // len(form.statistics))
+    mix = np.eye(width_of)
+    if kind != "states" and summaries:
+        residual = _residual(
+            [
+                np.clip((one.features.mean(axis=1) - centre[one.state]) / width[one.state], -LARGEST, LARGEST)
+                for one in summaries
+            ]
+        )
+        mix = residual if kind == "residual" else np.concatenate([mix, residual])
+    return _Base(centre, width, known, mix)
 
 
-def _scales(extremes: Sequence[Floats], states: Sequence[int], count: int, width: int) -> Floats:
-    """The usual extreme of each part in each state [K, F]; a state of few groups has what lies between those of the others."""
-    own = [
-        np.array([one for one, state in zip(extremes, states, strict=True) if state == number])
-        for number in range(count)
-    ]
-    sure = {number: _usual_extreme(rows) for number, rows in enumerate(own) if len(rows) >= LEAST_GROUPS}
-    every = [_usual_extreme(np.array(extremes))] if extremes else [np.ones(width)]
-    between = np.exp(np.mean(np.log(np.maximum(list(sure.values()) or every, 1e-6)), axis=0))
-    return np.array([sure.get(number, between) for number in range(count)])
+def _extremes(one: _Summary, base: _Base, length: int) -> list[_Extreme]:
+    """The furthest that each stretch of a group is from a fit; none where it does not know the group's state."""
+    if not base.known[one.state]:
+        return []
+    deviations = _lasting(one.features, base.centre[one.state], base.width[one.state], base.mix)
+    stretches = np.array_split(deviations, max(1, round(len(deviations) / length)))
+    return [_Extreme(one.group, one.state, np.log(np.maximum(own.max(axis=0), NONE))) for own in stretches]
 
 
-def _usual_extreme(extremes: Floats) -> Floats:
-    """The largest of each part [F] over the groups [G, F]; of many groups the strangest is left aside, whose start-up may be all that one sees."""
-    if len(extremes) >= ROBUST_GROUPS:
-        second = np.maximum(np.sort(extremes, axis=0)[-2], 1e-6)
-        extremes = np.delete(extremes, (extremes / second).max(axis=1).argmax(), axis=0)
-    largest: Floats = extremes.max(axis=0)
-    return largest
+def _lasting(features: Floats, centre: Floats, width: Floats, mix: Floats) -> Floats:
+    """How far all parts of a window are from normal to one side [n, M], of features [n, P, F]."""
+    centre, width = centre.reshape(-1, 1, features.shape[2]), width.reshape(-1, 1, features.shape[2])
+    mixed = np.clip((features - centre) / width, -LARGEST, LARGEST) @ mix.T
+    lasting: Floats = np.maximum(np.maximum(mixed.min(axis=1), -mixed.max(axis=1)), 0.0)
+    return lasting
+
+
+def _limited(kind: str, base: _Base, extremes: Sequence[_Extreme], form: Form) -> Normal:
+    """A fit with what its rows usually reach in each state [K, M]; a state of few groups has what lies between those of the others."""
+    rows = len(base.mix)
+    own = [np.array([one.reached for one in extremes if one.state == state]) for state in range(form.states)]
+    sure = {state: _usual(reached) for state, reached in enumerate(own) if len(reached) >= LEAST_GROUPS}
+    every = _usual(np.array([one.reached for one in extremes]).reshape(-1, rows))
+    middles = np.array([one[0] for one in sure.values()] or [every[0]])
+    variances = np.array([one[1] ** 2 for one in sure.values()] or [every[1] ** 2])
+    between = middles.mean(axis=0), np.sqrt(variances.mean(axis=0) + middles.var(axis=0))
+    chosen = [sure.get(state, between) for state in range(form.states)]
+    usual, spread = np.array([one[0] for one in chosen]), np.array([one[1] for one in chosen])
+    sensors = len(form.floors) // len(form.statistics)
+    return Normal(kind, base.centre, base.width, base.known, base.mix, usual, spread, sensors)
+
+
+def _usual(reached: Floats) -> tuple[Floats, Floats]:
+    """Mean and spread of logarithms [G, M]; of few stretches the spread is partly what is usual elsewhere."""
+    if not len(reached):
+        return np.zeros(reached.shape[1]), np.full(reached.shape[1], USUAL_SPREAD)
+    middle = reached.mean(axis=0)
+    squares = ((reached - middle) ** 2).sum(axis=0) + KNOWN_BEFORE * USUAL_SPREAD**2
+    return middle, np.sqrt(squares / (len(reached) - 1 + KNOWN_BEFORE))
 
 
 def _residual(deviations: Sequence[Floats]) -> Floats:

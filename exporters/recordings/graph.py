@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.recordings.fit import LARGEST, Form, Normal
+from exporters.recordings.fit import LARGEST, NONE, REACH, Form, Normal, part_cuts
 
 OPSET, IR_VERSION = 18, 10  # what the runtime of the device reads
 SCORE, SHARE = "score", "share"
 _BEYOND = 3e38  # stands for a cell without a value where the smallest or largest is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Names of what the state of a window has: centre and spread of the features, usual extremes, their spread, and whether it is known."""
+
+    centre: str
+    width: str
+    usual: str
+    spread: str
+    known: str
 
 
 class _Nodes:
@@ -50,16 +63,14 @@ def write_graph(normal: Normal, form: Form, *, name: str, length: int, sensors: 
     from onnx import TensorProto, helper  # noqa: PLC0415
 
     made = _Nodes()
-    features = _features(made, form, name, length)
-    centre, width, inverse, known = _of_state(made, normal, form, name)
-    deviation = made.add("Div", made.add("Sub", features, centre), width)
-    clipped = made.add("Clip", deviation, made.constant(np.float32(-LARGEST)), made.constant(np.float32(LARGEST)))
-    mixed = made.add("MatMul", clipped, made.constant(normal.mix.T))
-    parts = made.add("Mul", made.add("Abs", mixed), inverse)
-    largest = made.add("ReduceMax", parts, made.constant(np.array([1])), keepdims=1)
+    parts = [_features(made, form, name, first, end) for first, end in pairwise(part_cuts(length, form.parts))]
+    features = made.add("Concat", *parts, axis=0)
+    state = _of_state(made, normal, form, name)
+    evidence = _evidence(made, normal, features, state)
+    largest = made.add("ReduceMax", evidence, made.constant(np.array([1])), keepdims=1)
     score = made.add("Div", largest, made.add("Add", largest, made.constant(np.float32(normal.limit))))
-    made.add("Where", known, score, made.constant(np.float32(np.nan)), name=SCORE)
-    each = made.add("Reshape", parts, made.constant(np.array([1, len(form.statistics), sensors])))
+    made.add("Where", state.known, score, made.constant(np.float32(np.nan)), name=SCORE)
+    each = made.add("Reshape", evidence, made.constant(np.array([1, len(form.statistics), sensors])))
     own = made.add("ReduceMax", each, made.constant(np.array([1])), keepdims=0)
     total = made.add("ReduceSum", own, made.constant(np.array([1])), keepdims=1)
     made.add("Div", own, made.add("Max", total, made.constant(np.float32(1e-9))), name=SHARE)
@@ -81,8 +92,25 @@ def write_graph(normal: Normal, form: Form, *, name: str, length: int, sensors: 
     return bytes(model.SerializeToString())
 
 
-def _features(made: _Nodes, form: Form, name: str, length: int) -> str:
-    valid = f"{name}_valid"
+def _evidence(made: _Nodes, normal: Normal, features: str, state: _State) -> str:
+    """Of features [P, F] the evidence [1, F]: the least deviation of all parts to one side, as a logarithm over what is usual."""
+    deviation = made.add("Div", made.add("Sub", features, state.centre), state.width)
+    clipped = made.add("Clip", deviation, made.constant(np.float32(-LARGEST)), made.constant(np.float32(LARGEST)))
+    mixed = made.add("MatMul", clipped, made.constant(normal.mix.T))
+    parts = made.constant(np.array([0]))
+    above = made.add("ReduceMin", mixed, parts, keepdims=1)
+    below = made.add("Neg", made.add("ReduceMax", mixed, parts, keepdims=1))
+    lasting = made.add("Max", above, below, made.constant(np.float32(NONE)))
+    beyond = made.add("Div", made.add("Sub", made.add("Log", lasting), state.usual), state.spread)
+    reach = made.add("Clip", beyond, made.constant(np.float32(-REACH)), made.constant(np.float32(REACH)))
+    stacks = made.add("Reshape", reach, made.constant(np.array([-1, normal.centre.shape[1]])))
+    return made.add("Exp", made.add("ReduceMin", stacks, parts, keepdims=1))
+
+
+def _features(made: _Nodes, form: Form, name: str, first: int, end: int) -> str:
+    """The statistics [1, F] of the cells of one part."""
+    valid, length = _cut(made, f"{name}_valid", first, end), end - first
+    name = _cut(made, name, first, end)
     mean = _mean_over(made, made.add("Mul", name, valid), valid)
     floors: NDArray[np.float64] = form.floors.reshape(len(form.statistics), -1)
     found = []
@@ -114,10 +142,12 @@ def _mean_over(made: _Nodes, total_of: str, valid: str) -> str:
     return made.add("Div", total, count)
 
 
-def _of_state(made: _Nodes, normal: Normal, form: Form, name: str) -> tuple[str, str, str, str]:
-    """Centre, spread and one over the limits in the state of the window, and whether it is known."""
+def _of_state(made: _Nodes, normal: Normal, form: Form, name: str) -> _State:
+    """What is normal in the state of the window."""
+    tables = (normal.centre, normal.width, normal.usual, normal.spread)
     if form.state is None:
-        return made.constant(normal.centre), made.constant(normal.width), made.constant(1 / normal.scale), _always(made)
+        centre, width, usual, spread = (made.constant(table) for table in tables)
+        return _State(centre, width, usual, spread, _always(made))
     place = made.constant(np.array([form.state]))
     cells = made.add("Gather", name, place, axis=2)
     there = made.add("Greater", made.add("Gather", f"{name}_valid", place, axis=2), made.constant(np.float32(0.0)))
@@ -133,10 +163,10 @@ def _of_state(made: _Nodes, normal: Normal, form: Form, name: str) -> tuple[str,
     chosen = made.add("Mul", made.add("Cast", made.add("And", above, below), to=1), learned)
     count = made.add("ReduceSum", chosen, made.constant(np.array([1])), keepdims=1)
     known = made.add("Greater", count, made.constant(np.float32(0.5)))
-    centre = made.add("MatMul", chosen, made.constant(normal.centre))
     missing = made.add("Sub", made.constant(np.float32(1.0)), count)
-    width = made.add("Add", made.add("MatMul", chosen, made.constant(normal.width)), missing)
-    return centre, width, made.add("MatMul", chosen, made.constant(1 / normal.scale)), known
+    centre, width, usual, spread = (made.add("MatMul", chosen, made.constant(table)) for table in tables)
+    # Nothing is divided by 0 where no state is chosen.
+    return _State(centre, made.add("Add", width, missing), usual, made.add("Add", spread, missing), known)
 
 
 def _always(made: _Nodes) -> str:

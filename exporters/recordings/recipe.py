@@ -14,6 +14,7 @@ from edge.parsing.toml_file import Section, read_record, read_toml
 from edge.units import NS_PER_S, RATE, mean_time_ns
 
 Statistic = Literal["mean", "std", "change"]
+Method = Literal["auto", "states", "residual", "both"]
 DAY_NS = 86_400 * NS_PER_S
 
 
@@ -95,6 +96,12 @@ class Window(Section):
     step: int = Field(default=1, ge=1, description="cells from one judgement to the next")
     aggregate: Literal["mean", "last", "rms"] = Field(default="mean", description="what a cell holds")
     min_valid: float = Field(default=0.7, gt=0, le=1, description="share of each sensor's cells that need a value")
+    parts: int = Field(
+        default=1, ge=1, le=8, description="of the window, each judged by itself: a deviation must last through all of them"
+    )  # fmt: skip
+    method: Method = Field(
+        default="auto", description="what is fitted; auto: the simplest of those that find the smallest moves of a sensor"
+    )  # fmt: skip
     statistics: tuple[Statistic, ...] = Field(
         default=("mean",), min_length=1, description="of each sensor over the window: mean, std, and change from cell to cell"
     )  # fmt: skip
@@ -105,7 +112,7 @@ class State(Section):
 
     sensor: Identifier = Field(description="id of the sensor that tells them")
     edges: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
-        min_length=1, max_length=7, description="values between two states, ascending"
+        default=(), max_length=7, description="values between two states, ascending; none: `plan` proposes some"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.units import NS_PER_S
 from exporters.pack.drawing import new_figure
@@ -17,7 +18,13 @@ from exporters.recordings.recipe import DAY_NS, RecordingRecipe
 
 MOST_GROUPS = 40  # rows of the table; the rest is said in one line
 MOST_FAULTS = 60
-_WHAT = dict(zip(CANDIDATES, ("limits of each operating state", "what the sensors say of each other"), strict=True))
+_WHAT = dict(
+    zip(
+        CANDIDATES,
+        ("limits of each operating state", "what the sensors say of each other", "both at once"),
+        strict=True,
+    )
+)
 
 
 def verdict_lines(recipe: RecordingRecipe, found: Fitted) -> list[str]:
@@ -115,35 +122,54 @@ def _left_out(found: Fitted) -> str:
 
 
 def _states(recipe: RecordingRecipe, found: Fitted) -> str:
-    edges = found.form.edges
-    rows = []
+    edges, step_ns = found.form.edges, _step_ns(recipe)
+    rows: list[Sequence[object]] = []
     for state in range(found.form.states):
         own = found.normal & (found.states == state)
         low = f"{edges[state - 1]:g}" if state else "-"
         high = f"{edges[state]:g}" if state < len(edges) else "-"
-        days = own.sum() * recipe.window.period_ms * recipe.window.step * 1e6 / DAY_NS
+        days = own.sum() * step_ns / DAY_NS
         groups = len(set(found.windows.groups[own].tolist()))
-        judged = (
-            "judged"
-            if groups > 1
-            else "one group: its left-out windows are not judged"
-            if groups
-            else "never recorded: unknown on the device"
-        )
-        rows.append((f"{low} to {high}", groups, days_text(days), int((own & found.flagged).sum()), judged))
+        rows.append((f"{low} to {high}", groups, days_text(days), *_support(recipe, found, own, groups)))
     name = recipe.state.sensor if recipe.state is not None else "one state"
-    return _table((name, "groups", "normal operation", "windows flagged", ""), rows)
+    return _table(
+        (name, "groups", "normal operation", "alarms, left out", f"{recipe.fault.bound} in this state alone"), rows
+    ) + (
+        "\nThe fault is armed by all states together. A state that does not show the bound by itself may raise more.\n"
+        if recipe.state is not None
+        else ""
+    )
+
+
+def _support(recipe: RecordingRecipe, found: Fitted, own: NDArray[np.bool_], groups: int) -> tuple[object, str]:
+    """Alarms of the left-out windows of a state, and whether they show the bound in it."""
+    judged = own & np.isfinite(found.evidence)
+    if not judged.any():
+        return "-", (
+            "one group: its left-out windows are not judged" if groups else "never recorded: unknown on the device"
+        )
+    step_ns, windows = _step_ns(recipe), found.windows
+    alarms = len(
+        alarm_starts(found.flagged[judged], windows.at_ns[judged], windows.files[judged], recipe.fault, 3 * step_ns)
+    )
+    missing = most_alarms(alarms) / recipe.fault.per_day - judged.sum() * step_ns / DAY_NS
+    return alarms, "shown" if missing <= 0 else f"not shown: {days_text(missing)} more without an alarm are missing"
+
+
+def _step_ns(recipe: RecordingRecipe) -> int:
+    return round(recipe.window.period_ms * 1e6) * recipe.window.step
 
 
 def _limits(recipe: RecordingRecipe, found: Fitted) -> str:
-    """Of `states` in units of the sensors, of `residual` in the spread of each."""
-    normal, limit = found.chosen.fits.normal, found.chosen.limit.value
+    """Of `states` in units of the sensors, of `residual` in the spread of each; of `both` those of states, which alone flag nothing."""
+    normal = found.chosen.fits.normal
+    reaches = normal.reach(found.chosen.limit.value)  # of `both` the first half is that of `states`
     rows: list[Sequence[object]] = []
     for place, (statistic, sensor) in enumerate(
         (one, sensor) for one in found.form.statistics for sensor in recipe.sensors
     ):
         for state in np.flatnonzero(normal.known).tolist():
-            reach = limit * normal.scale[state, place] * normal.width[state, place]
+            reach = reaches[state, place] * normal.width[state, place]
             middle = normal.centre[state, place]
             if found.chosen.kind == "residual":
                 text = (
@@ -161,7 +187,7 @@ def _limits(recipe: RecordingRecipe, found: Fitted) -> str:
 
 def _groups(recipe: RecordingRecipe, found: Fitted) -> str:
     windows, normal = found.windows, found.normal
-    step_ns = round(recipe.window.period_ms * 1e6) * recipe.window.step
+    step_ns = _step_ns(recipe)
     ids = [sensor.id for sensor in recipe.sensors]
     rows: list[Sequence[object]] = []
     for group in dict.fromkeys(windows.groups[normal].tolist()):

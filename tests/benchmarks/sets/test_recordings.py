@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sets.recordings import RUN_COLUMNS, judge, row_figures, write_runs
+from benchmarks.sets.recordings import RUN_COLUMNS, judge, row_figures, verdicts, write_runs
 from exporters.recordings.cells import FAULTY, cut
 from exporters.recordings.recipe import RecordingRecipe
 from exporters.recordings.table import find_files, read_tables
@@ -81,3 +81,10 @@ def test_no_row_is_judged_before_its_first_window(tmp_path: Path) -> None:
     windows = cut(made, tables)
     found = judge(made, windows, windows.files.astype(str), ["0"])
     assert row_figures("all", tables, windows, found, [0], 0)["found"] == 0
+
+
+def test_a_fault_goes_on_until_the_release_and_ends_with_its_recording() -> None:
+    """As on the device: what is not known flags nothing and forgets nothing."""
+    scores = np.array([0.1, 0.5, 0.45, np.nan, 0.45, 0.3, 0.45, 0.9, 0.45], np.float32)
+    runs = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1])
+    assert verdicts(scores, runs, 0.4).astype(int).tolist() == [0, 1, 1, 0, 1, 0, 0, 1, 0]

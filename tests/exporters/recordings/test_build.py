@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import open_bundle
-from edge.errors import ExportError
+from edge.errors import ConfigError, ExportError
 from edge.record.readings import COLUMNS
 from edge.replay.recorded import read_folder
 from edge.replay.setup import backtest, site_for
 from examples.recordings.pump import write
 from exporters.__main__ import main
-from exporters.recordings.build import build_recording
+from exporters.recordings.build import build_recording, plan_recording
 
 NOW = datetime(2027, 2, 1, tzinfo=UTC)
 BOARD = "x86-64-avx2"
@@ -59,6 +59,8 @@ def test_a_recording_is_a_bundle_that_the_daemon_proves_and_replays(recorded: Pa
     assert main(["verify", str(bundle.path)]) == 0
     report = (bundle.path / "report.md").read_text(encoding="utf-8")
     assert "rows in excluded intervals" in report
+    assert "1 per hour in this state alone" in report
+    assert "not shown: " in report
     assert "| 2027-01-07 | 2027-01-07 07:15:10 | 89 | 89 | flow |" in report
     as_recorded(recorded / "day4.csv", tmp_path / "day4")
     outcome = backtest(site_for(bundle, None), bundle, read_folder(tmp_path / "day4", (), 1.0))
@@ -75,6 +77,15 @@ def test_too_short_a_recording_is_not_armed_and_says_how_many_days_are_missing(r
     folder, lines = build_recording(recipe, BOARD, tmp_path / "out", now=NOW, log=lambda _: None)
     assert any("NOT ARMED: `1 per week` needs 21.0 days" in line and "Record 20.7 days more" in line for line in lines)
     assert not open_bundle(folder).manifest.faults[0].armed
+
+
+def test_states_without_edges_are_proposed_and_wait_for_a_person(recorded: Path, tmp_path: Path) -> None:
+    """`plan` says what the speed shows; `build` makes nothing until the line stands in the recipe."""
+    recipe = changed(recorded, tmp_path / "a", "edges = [2000]", "")
+    assert any("speed has 2 states: " in line for line in plan_recording(recipe, BOARD))
+    with pytest.raises(ConfigError, match=r"state.edges are missing. speed has 2 states: .* edges = \[2\d{3}\]"):
+        build_recording(recipe, BOARD, tmp_path / "out", now=NOW, log=lambda _: None)
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_what_cannot_be_built_is_told(recorded: Path, tmp_path: Path) -> None:

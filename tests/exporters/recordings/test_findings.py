@@ -58,7 +58,7 @@ def test_where_one_sensor_follows_another_the_residual_is_kept() -> None:
     """It finds a temperature that no longer follows and is within its own limits."""
     found = fit(recipe(), plant(coupled=True))
     assert found.chosen.kind == "residual"
-    states, residual = found.candidates
+    states, residual, _ = found.candidates
     assert residual.shift < 0.6 * states.shift
     assert episodes(recipe(), found)[0].flagged >= 15
 

@@ -90,14 +90,48 @@ def test_where_the_state_changes_or_was_never_recorded_nothing_is_known(tmp_path
 
 
 def test_a_group_that_is_strange_does_not_widen_what_is_normal() -> None:
-    """Of eight and more one may be: it is flagged itself, and the others keep their limits."""
+    """It is flagged itself, and what the others usually reach stays nearly what it was."""
     noise = np.random.default_rng(0)
-    features = noise.normal(0, 1, (900, 2))
+    features = noise.normal(0, 1, (900, 1, 2))
     groups = np.repeat(np.array([f"g{number}" for number in range(9)]), 100)
     form = Form(("mean",), np.zeros(2), None, ())
     states = np.zeros(900, np.int64)
-    usual = crossfit("states", features, states, groups, form).normal.scale
+    usual = crossfit("states", features, states, groups, form).normal.usual
     features[groups == "g3"] += 40
     found = crossfit("states", features, states, groups, form)
     assert found.left_out[groups == "g3"].min() > 5
-    assert (found.normal.scale < 4 * usual).all()
+    assert (found.normal.usual < usual + np.log(2)).all()
+
+
+def test_a_group_of_hours_is_held_against_others_as_stretches_of_minutes() -> None:
+    """What one reaches in a long time is not what the others must be able to reach."""
+    noise = np.random.default_rng(0)
+    features = noise.normal(0, 1, (5 * 100 + 4000, 1, 1))
+    groups = np.r_[np.repeat(np.array(list("abcde")), 100), np.full(4000, "long")]
+    found = crossfit(
+        "states", features, np.zeros(len(groups), np.int64), groups, Form(("mean",), np.zeros(1), None, ())
+    )
+    assert np.exp(found.normal.usual[0, 0]) < 1.3 * np.exp(found.folds["long"].usual[0, 0])
+
+
+@pytest.mark.parametrize("kind", CANDIDATES)
+def test_a_deviation_must_last_through_all_parts_of_a_window(tmp_path: Path, kind: str) -> None:
+    """The graph says so as the fit does: half a window of a fault is none, all of it is, and one that turns its side is none."""
+    values, valid = plant(400, holes=0)
+    form = form_of(values, valid, ("mean",), None, SENSORS, parts=2)
+    features, states = features_of(values, valid, form), states_of(values, valid, form)
+    normal = crossfit(kind, features, states, np.repeat(np.array(list("abcd")), 100), form).normal
+    shown = np.repeat(values[:1], 4, axis=0)
+    shown[1, :, 1] += 60
+    shown[2, 4:, 1] += 60
+    shown[3] = shown[1]
+    shown[3, 4:, 1] -= 120
+    there = np.ones_like(shown)
+    wanted = normal.score(normal.evidence(features_of(shown, there, form), np.zeros(4, np.int64)))
+    file = tmp_path / "pump.onnx"
+    file.write_bytes(write_graph(normal, form, name="pump", length=LENGTH, sensors=3))
+    engine = open_engine(file, FIELDS, SCORE, 1)
+    found = [float(engine.run(*pair)[0]) for pair in zip(shown, there, strict=True)]
+    assert found == pytest.approx(wanted.tolist(), abs=1e-4)
+    assert found[1] > 0.9
+    assert max(found[0], found[2], found[3]) < 0.5
