@@ -9,6 +9,7 @@ from itertools import product
 from typing import Final
 
 Point = tuple[float, float]
+CHANGE_LEVELS: Final = 8.0  # grey levels: what a block differs by without a score moving more than by noise; measured in benchmarks/path/tiles.py
 WHOLE_NAME: Final = "whole"  # for people; its id is empty, because a fault that names no region looks at it
 
 
@@ -20,12 +21,14 @@ class Grid:
         columns, rows: how many there are.
         overlap: share of a tile that its neighbour shows too, 0..1 (excluded).
         refresh_ns: a tile that did not change is computed again within so long; 0: it is computed whether it changed or not.
+        change_levels: grey levels by which a block of it may differ, and it did not change.
     """
 
     columns: int = 1
     rows: int = 1
     overlap: float = 0.0
     refresh_ns: int = 0
+    change_levels: float = CHANGE_LEVELS
 
     @property
     def count(self) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.inference.schedule import Key
-from edge.region import Region
+from edge.region import CHANGE_LEVELS, Region
 
-FLOOR = 4.0  # grey levels of a block: below it JPEG and rounding differ from frame to frame
 CEILING = 24.0  # above it a block has changed, however noisy the camera seems
 TIMES_NOISE = 7.0  # of its standard deviation: the most extreme of 10,000 blocks stays below it
 MOST_LIGHT = 0.06  # change of a tile's light that is taken out; more is a change, and is computed
@@ -36,10 +36,12 @@ class ChangeGate:
 
     Args:
         tiles: those that are watched.
+        levels: of each, in how many grey levels a block may differ whatever the noise; default: `CHANGE_LEVELS`.
     """
 
-    def __init__(self, tiles: dict[Key, Region]) -> None:
+    def __init__(self, tiles: dict[Key, Region], levels: Mapping[Key, float] | None = None) -> None:
         self._tiles = tiles
+        self._levels_of = dict.fromkeys(tiles, CHANGE_LEVELS) | dict(levels or {})
         self._frame = 0
         self._now: NDArray[np.uint8] | None = None
         self._levels: NDArray[np.float32] = np.zeros((0, 0, 3), np.float32)  # of now
@@ -81,7 +83,7 @@ class ChangeGate:
         noise = sorted(self._noise[tile])
         if len(noise) < LEARNED:
             return None
-        return min(max(TIMES_NOISE * noise[int(USUAL * len(noise))], FLOOR), CEILING)
+        return min(max(TIMES_NOISE * noise[int(USUAL * len(noise))], self._levels_of[tile]), CEILING)
 
     def change(self, tile: Key) -> float:
         """How far it changed since it was kept, over its limit: up to 1 it did not; infinite where that is not known."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edge.parsing.toml_file import Section
-from edge.region import WHOLE_NAME, Grid, Region, surrounding
+from edge.region import CHANGE_LEVELS, WHOLE_NAME, Grid, Region, surrounding
 from edge.site.kinds import Identifier, NotNegative, Positive
 from edge.units import NS_PER_S
 
@@ -15,6 +15,7 @@ MOST_REGIONS = 64  # of one camera
 MOST_CORNERS = 64
 MOST_TILES = 256  # of one region
 SLACK = 1e-9  # of shares that add up to 1 on paper
+LEAST_LEVELS, MOST_LEVELS = 1.0, 24.0  # grey levels of a block
 LEAST_SHARE = 1e-3  # of a side; less is a line
 
 
@@ -37,6 +38,12 @@ class TileSettings(Section):
         default=60.0,
         description="a tile that did not change is computed again within so long, s; 0: every tile is computed in its turn, changed or not",
     )
+    change_levels: float = Field(
+        default=CHANGE_LEVELS,
+        ge=LEAST_LEVELS,
+        le=MOST_LEVELS,
+        description="grey levels of 255 by which a small block may differ, and its tile did not change; lower for faint faults, and prove it by `backtest --gate`",
+    )
 
     @model_validator(mode="after")
     def _few_enough(self) -> TileSettings:
@@ -46,7 +53,7 @@ class TileSettings(Section):
 
     def grid(self) -> Grid:
         """The grid as the stages know it."""
-        return Grid(self.columns, self.rows, self.overlap, round(self.refresh_s * NS_PER_S))
+        return Grid(self.columns, self.rows, self.overlap, round(self.refresh_s * NS_PER_S), self.change_levels)
 
 
 class RegionSettings(Section):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.inference.change import CEILING, FLOOR, LEARNED, MOST_LIGHT, ChangeGate
+from edge.inference.change import CEILING, LEARNED, MOST_LIGHT, ChangeGate
 from edge.inference.schedule import Key
-from edge.region import Grid, Region
+from edge.region import CHANGE_LEVELS, Grid, Region
 
 GRID = Region("web", 0.0, 0.0, 1.0, 1.0, grid=Grid(2, 1))
 TILES: dict[Key, Region] = {("web", number): tile for number, tile in enumerate(GRID.tiles)}
@@ -52,7 +52,7 @@ def test_noise_is_no_change_and_a_spot_is_one(noise: float) -> None:
         assert max(gate.change(tile) for tile in TILES) <= 1.0
     limit = gate.limit(LEFT)
     assert limit is not None
-    assert FLOOR <= limit <= CEILING
+    assert CHANGE_LEVELS <= limit <= CEILING
     scene.still[11, 50] -= 2.0 * limit
     gate.see(scene.blocks())
     assert gate.change(LEFT) <= 1.0 < gate.change(RIGHT)
@@ -85,7 +85,7 @@ def test_what_creeps_is_held_against_the_computed_picture_not_the_last_one() -> 
     scene = Scene(0.0)
     gate = learned(scene)
     changes = []
-    for _ in range(10):
+    for _ in range(14):
         scene.still[5:8, 5:8] -= 1.0
         gate.see(scene.blocks())
         changes.append(gate.change(LEFT) > 1.0)
@@ -120,3 +120,21 @@ def test_pictures_of_another_size_are_not_compared() -> None:
     assert gate.change(LEFT) == math.inf
     gate.see(scene.blocks())
     assert gate.limit(LEFT) is None
+
+
+@pytest.mark.parametrize("levels", [2.0, CHANGE_LEVELS, 20.0])
+def test_each_tile_has_the_limit_that_its_region_asks_for(levels: float) -> None:
+    """Where the camera is quiet, a block may differ by so much and no more; the other tile has the default."""
+    scene = Scene(0.0)
+    gate = ChangeGate(TILES, {LEFT: levels})
+    for _ in range(LEARNED + 1):
+        gate.see(scene.blocks())
+    for tile in TILES:
+        gate.keep(tile)
+    before = scene.still.copy()
+    for apart in (levels - 1.5, levels + 1.5):
+        scene.still = before.copy()
+        scene.still[11, 10] -= apart
+        gate.see(scene.blocks())
+        assert (gate.change(LEFT) > 1.0) == (apart > levels)
+    assert gate.limit(RIGHT) == CHANGE_LEVELS

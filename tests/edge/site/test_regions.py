@@ -62,6 +62,7 @@ def test_a_box_and_a_polygon_become_regions() -> None:
         ({"box": BOX, "tiles": {"columns": 4}}, "rows"),
         ({"box": BOX, "tiles": TILES | {"overlap": 0.6}}, "less than or equal to 0.5"),
         ({"box": BOX, "tiles": TILES | {"cover_ms": 0}}, "greater than 0"),
+        ({"box": BOX, "tiles": TILES | {"change_levels": 25}}, "less than or equal to 24"),
     ],
     ids=str,
 )
