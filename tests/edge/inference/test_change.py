@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.inference.change import CEILING, LEARNED, MOST_LIGHT, ChangeGate
+from edge.inference.change import CEILING, LEARNED, MOST_LIGHT, ChangeGate, _light, _spread
 from edge.inference.schedule import Key
 from edge.region import CHANGE_LEVELS, Grid, Region
 
@@ -78,6 +78,30 @@ def test_slow_light_is_taken_out_until_it_is_too_much() -> None:
     scene.light = 1.0 + 1.5 * MOST_LIGHT
     gate.see(scene.blocks())
     assert gate.change(LEFT) == math.inf
+
+
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_soft_shadow_that_crosses_a_tile_is_light(share: float) -> None:
+    """Darker to one side by what is allowed, smoothly, changes nothing; half as much again does."""
+    scene = Scene(0.0)
+    gate = learned(scene)
+    dark = np.clip(2.0 * (np.arange(COLUMNS // 2) + 0.5) / (COLUMNS // 2) - 0.5, 0.0, 1.0)
+    scene.still[:, : COLUMNS // 2] *= 1.0 - share * MOST_LIGHT * dark[None, :, None]
+    gate.see(scene.blocks())
+    assert (gate.change(LEFT) > 1.0) == (share > 1.0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 7), (2, 3), (5, 8), (67, 60)])
+def test_light_of_any_number_of_blocks_is_that_of_its_quarters(rows: int, columns: int) -> None:
+    """What is even stays even, and a slope becomes one: whatever the tile's size."""
+    even = np.full((rows, columns, 3), 99.0, np.float32)
+    assert _light(even) == pytest.approx(100.0)
+    assert _spread(_light(even), rows, columns) == pytest.approx(100.0)
+    assert _spread(_light(even), rows, columns).shape == even.shape
+    slope = np.arange(rows, dtype=np.float32)[:, None, None] + even
+    top, bottom = _light(slope).mean(axis=(1, 2))
+    assert top <= bottom
+    assert bottom - top == pytest.approx(rows / 2, abs=1.0)
 
 
 def test_what_creeps_is_held_against_the_computed_picture_not_the_last_one() -> None:
