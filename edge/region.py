@@ -9,7 +9,7 @@ from itertools import product
 from typing import Final
 
 Point = tuple[float, float]
-CHANGE_LEVELS: Final = 8.0  # grey levels: what a block differs by without a score moving more than by noise; measured in benchmarks/path/tiles.py
+CHANGE_LEVELS: Final = 8.0  # grey levels by which a block may differ; why so many: docs/decisions/013-tiles.md
 WHOLE_NAME: Final = "whole"  # for people; its id is empty, because a fault that names no region looks at it
 
 

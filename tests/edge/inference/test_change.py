@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.inference.change import CEILING, LEARNED, MOST_LIGHT, ChangeGate, _light, _spread
@@ -116,6 +118,41 @@ def test_what_creeps_is_held_against_the_computed_picture_not_the_last_one() -> 
     assert not changes[0]
     assert changes[-1]
     assert changes == sorted(changes)
+
+
+STEPS = st.tuples(
+    st.sampled_from(["light", "stain", "shadow"]), st.floats(-6.0, 6.0), st.integers(0, ROWS - 5), st.integers(0, 34)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STEPS, min_size=1, max_size=20), st.sampled_from([1.0, CHANGE_LEVELS, CEILING]))
+def test_what_did_not_change_differs_from_the_computed_picture_by_the_limit_and_the_light_at_most(
+    steps: list[tuple[str, float, int, int]], levels: float
+) -> None:
+    """However slowly light, stains and shadows creep, and in whatever order: computed again as soon as it changed, no block is further off."""
+    scene = Scene(0.0)
+    gate = ChangeGate(TILES, {LEFT: levels})
+    for _ in range(LEARNED + 1):
+        gate.see(scene.blocks())
+    gate.keep(LEFT)
+    computed = scene.blocks()[:, : COLUMNS // 2].astype(float)
+    for kind, step, top, left in steps:
+        if kind == "light":
+            scene.light += step / 200
+        elif kind == "stain":
+            scene.still[top : top + 5, left : left + 5] += step
+        else:
+            scene.still[:, : COLUMNS // 2] += step * np.linspace(0.0, 1.0, COLUMNS // 2)[None, :, None]
+        blocks = scene.blocks()
+        gate.see(blocks)
+        now = blocks[:, : COLUMNS // 2].astype(float)
+        limit = gate.limit(LEFT)
+        assert limit is not None
+        if gate.change(LEFT) > 1.0:
+            gate.keep(LEFT)
+            computed = now
+        assert (np.abs(now - computed) <= limit + MOST_LIGHT * computed + 1e-3).all()
 
 
 def test_motion_does_not_teach_noise_beyond_the_ceiling() -> None:
