@@ -121,6 +121,8 @@ def _size_text(region: Region, width: int, height: int, of: str, stage: Preproce
     across, down = (after - before for before, after in zip(*_corners(tile.pixels(width, height)), strict=True))
     if region.grid is not None:
         text += f", {region.grid.columns} x {region.grid.rows} tiles of {across}x{down} px"
+        if len(region.tiles) < region.grid.count:
+            text += f", {len(region.tiles)} of which show some of the polygon"
     if min(across / stage.spec.width, down / stage.spec.height) < ENLARGED:
         wide, high = math.ceil(stage.spec.width / tile.width), math.ceil(stage.spec.height / tile.height)
         text += (

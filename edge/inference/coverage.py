@@ -64,7 +64,9 @@ class Coverage:
         }
         self._counts = {region.id: len(region.tiles) for region in regions}
         self._schedule = Schedule(self._tiles)
-        self._gate = ChangeGate({key: tile.region for key, tile in self._tiles.items() if tile.refresh_ns})
+        levels = {region.id: region.grid.change_levels for region in regions if region.grid is not None}
+        gated = {key: tile.region for key, tile in self._tiles.items() if tile.refresh_ns}
+        self._gate = ChangeGate(gated, {key: levels[key[0]] for key in gated})
         self._frame = _Frame()
         #: Whether it needs the blocks of each picture.
         self.compares = any(tile.refresh_ns for tile in self._tiles.values())

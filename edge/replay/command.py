@@ -58,11 +58,11 @@ def _backtest(options: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.errors import ConfigError
     from edge.plan import make_plan
-    from edge.replay.gate import gate_lines, prove_gate
+    from edge.replay.gate import LEVELS, gate_lines, level_lines, prove_gate
     from edge.replay.page import backtest_page
     from edge.replay.recorded import read_folder
     from edge.replay.report import as_plain, backtest_lines, comparison_lines
-    from edge.replay.setup import backtest, site_for, ungated
+    from edge.replay.setup import at_level, backtest, site_for, ungated
 
     if options.html is not None and options.json:
         raise ConfigError("--html is the report as a page, and --json is in place of the report: choose one")
@@ -83,8 +83,12 @@ def _backtest(options: argparse.Namespace) -> int:
         if len(plans) > 1:
             lines += comparison_lines(plans[0], plans[1], outcomes[0], outcomes[1])
         if options.gate is not None:
-            proof = prove_gate(outcomes[0], backtest(ungated(sites[0]), bundles[0], recorded), options.gate)
-            lines, holds = [*gate_lines(proof, options.gate), "", *lines], proof.holds
+            full = backtest(ungated(sites[0]), bundles[0], recorded)
+            proof = prove_gate(outcomes[0], full, options.gate)
+            tried = {level: backtest(at_level(sites[0], level), bundles[0], recorded) for level in LEVELS}
+            proofs = {level: prove_gate(outcome, full, options.gate) for level, outcome in tried.items()}
+            lines = [*gate_lines(proof, options.gate), *level_lines(proofs, options.gate), "", *lines]
+            holds = proof.holds
         text = "\n".join(lines)
         if options.html is not None:
             _write(options.html, backtest_page(text, plans[0], recorded, outcomes[0]))

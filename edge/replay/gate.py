@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edge.replay.simulation import Outcome, Seen
 from edge.wire.messages import timestamp
 
+LEVELS = (4.0, 8.0, 12.0, 16.0, 24.0)  # grey levels that are tried beside those of the site
 MOST_LINES = 40  # of differences; the figures above count all
 
 
@@ -84,9 +85,32 @@ def gate_lines(proof: GateProof, band: float) -> Iterator[str]:
         f"{proof.flags} verdicts compared: {len(proof.differing)} differ, {len(proof.beyond)} of them beyond the band of {band:g}; "
         f"the largest difference of two scores is {proof.largest:.4f}."
     )
-    yield "" if proof.holds else "\nThe gate DOES NOT HOLD on this recording: lower `refresh_s`, or set it to 0.\n"
+    yield (
+        ""
+        if proof.holds
+        else "\nThe gate DOES NOT HOLD on this recording: lower `change_levels` or `refresh_s`; `refresh_s = 0` computes every tile.\n"
+    )
     for pair in proof.differing[:MOST_LINES]:
         yield f"- {timestamp(pair.gated.at_ns)} `{pair.fault}`: {_short(pair.gated)} with the gate, {_short(pair.full)} without"
+
+
+def level_lines(proofs: Mapping[float, GateProof], band: float) -> Iterator[str]:
+    """What other values of `change_levels` would spare on the same recording, and the highest up to which all of them hold."""
+    yield ""
+    yield f"| change_levels | times less work | verdicts that differ | beyond {band:g} | largest difference |"
+    yield "|---|---|---|---|---|"
+    highest = None
+    for level, proof in sorted(proofs.items()):
+        yield f"| {level:g} | {proof.times_less:.1f} | {len(proof.differing)} | {len(proof.beyond)} | {proof.largest:.4f} |"
+    for level, proof in sorted(proofs.items()):
+        if not proof.holds:
+            break
+        highest = level
+    yield ""
+    if highest is None:
+        yield "None of them holds on this recording."
+    else:
+        yield f"Up to {highest:g} the gate holds on this recording; it says nothing of faults that are not in it."
 
 
 def _short(flag: Seen) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge.bundle import Bundle
@@ -98,13 +99,21 @@ def ungated(site: Site) -> Site:
         raise ConfigError(
             "--gate proves the change gate, and no region of this site has `tiles` with refresh_s above 0"
         )
+    return _with_tiles(site, {"refresh_s": 0.0})
+
+
+def at_level(site: Site, change_levels: float) -> Site:
+    """The site with another limit of its change gate."""
+    return _with_tiles(site, {"change_levels": change_levels})
+
+
+def _with_tiles(site: Site, changed: Mapping[str, float]) -> Site:
+    """The site with other settings of every grid of tiles."""
     cameras = tuple(
         camera.model_copy(
             update={
                 "regions": tuple(
-                    region.model_copy(
-                        update={"tiles": region.tiles and region.tiles.model_copy(update={"refresh_s": 0.0})}
-                    )
+                    region.model_copy(update={"tiles": region.tiles and region.tiles.model_copy(update=changed)})
                     for region in camera.regions
                 )
             }

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edge.parsing.toml_file import Section
-from edge.region import WHOLE_NAME, Grid, Region, surrounding
+from edge.region import CHANGE_LEVELS, WHOLE_NAME, Grid, Region, area, surrounding
 from edge.site.kinds import Identifier, NotNegative, Positive
 from edge.units import NS_PER_S
 
@@ -15,6 +15,7 @@ MOST_REGIONS = 64  # of one camera
 MOST_CORNERS = 64
 MOST_TILES = 256  # of one region
 SLACK = 1e-9  # of shares that add up to 1 on paper
+LEAST_LEVELS, MOST_LEVELS = 1.0, 24.0  # grey levels of a block
 LEAST_SHARE = 1e-3  # of a side; less is a line
 
 
@@ -37,6 +38,12 @@ class TileSettings(Section):
         default=60.0,
         description="a tile that did not change is computed again within so long, s; 0: every tile is computed in its turn, changed or not",
     )
+    change_levels: float = Field(
+        default=CHANGE_LEVELS,
+        ge=LEAST_LEVELS,
+        le=MOST_LEVELS,
+        description="grey levels of 255 by which a small block may differ, and its tile did not change; lower for faint faults, and prove it by `backtest --gate`",
+    )
 
     @model_validator(mode="after")
     def _few_enough(self) -> TileSettings:
@@ -46,7 +53,7 @@ class TileSettings(Section):
 
     def grid(self) -> Grid:
         """The grid as the stages know it."""
-        return Grid(self.columns, self.rows, self.overlap, round(self.refresh_s * NS_PER_S))
+        return Grid(self.columns, self.rows, self.overlap, round(self.refresh_s * NS_PER_S), self.change_levels)
 
 
 class RegionSettings(Section):
@@ -85,7 +92,7 @@ class RegionSettings(Section):
         if isinstance(self.fill, int) and not 0 <= self.fill <= 255:
             raise ValueError(f"region {self.id}: fill {self.fill} must be a grey level 0..255, or 'mean'")
         left, top, width, height = self._box()
-        if min(width, height) < LEAST_SHARE or (self.polygon and _area(self.polygon) < LEAST_SHARE**2):
+        if min(width, height) < LEAST_SHARE or (self.polygon and area(self.polygon) < LEAST_SHARE**2):
             raise ValueError(f"region {self.id} has no area: make it wider and higher")
         if min(left, top) < 0.0 or max(left + width, top + height) > 1.0 + SLACK:
             raise ValueError(
@@ -95,8 +102,10 @@ class RegionSettings(Section):
 
     @model_validator(mode="after")
     def _can_be_cut(self) -> RegionSettings:
-        if self.tiles is not None and self.polygon:
-            raise ValueError(f"region {self.id}: a polygon cannot be cut into tiles: give it a box")
+        if not self.region().tiles:
+            raise ValueError(
+                f"region {self.id}: no tile shows enough of this polygon: take more tiles, or a wider polygon"
+            )
         if self.tiles is not None and self.stale_after_ms is not None:
             raise ValueError(
                 f"region {self.id}: tiles.cover_ms says when its verdicts are too old: leave stale_after_ms out"
@@ -114,9 +123,3 @@ class RegionSettings(Section):
         """The region as the stages know it."""
         grid = None if self.tiles is None else self.tiles.grid()
         return Region(self.id, *self._box(), self.polygon, None if self.fill == "mean" else int(self.fill), grid)
-
-
-def _area(polygon: tuple[tuple[float, float], ...]) -> float:
-    """The area of a polygon (shoelace formula), as a share of the picture."""
-    following = polygon[1:] + polygon[:1]
-    return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in zip(polygon, following, strict=True))) / 2

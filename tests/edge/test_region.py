@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edge.region import WHOLE, Grid, Region, surrounding
+from edge.inference.preprocess import crop_of
+from edge.region import LEAST_INSIDE, WHOLE, Grid, Region, area, surrounding
 
 SIDES = st.integers(1, 5000)
 SHARES = st.floats(0.0, 1.0)
@@ -85,3 +87,32 @@ def test_neighbours_share_the_overlap_and_a_region_without_a_grid_is_its_own_til
     assert (second.left, second.width) == pytest.approx((0.4, 0.6))
     assert WHOLE.tiles == (WHOLE,)
     assert not Region("a", grid=Grid(1, 1)).tiles[0].polygon
+
+
+@given(st.lists(st.tuples(SHARES, SHARES), min_size=3, max_size=3), st.integers(1, 6), st.integers(1, 6))
+def test_tiles_of_a_polygon_leave_out_only_what_shows_next_to_nothing_of_it(
+    corners: list[tuple[float, float]], columns: int, rows: int
+) -> None:
+    """Held against pixels: those inside are in a tile, but for less than a hundredth of each tile that is left out."""
+    polygon = tuple(corners)
+    left, top, width, height = surrounding(polygon)
+    assume(min(width, height) > 0.1 and area(polygon) > 0.01)
+    region = Region("p", left, top, width, height, polygon, 0, Grid(columns, rows))
+    boxes = Region("p", left, top, width, height, grid=Grid(columns, rows)).tiles
+    white = np.full((400, 400, 3), 255, np.uint8)
+    kept = {(tile.left, tile.top) for tile in region.tiles}
+    for box in boxes:
+        inside = crop_of(white, Region("p", box.left, box.top, box.width, box.height, polygon, 0))[:, :, 0] > 0
+        rim = 3 * sum(inside.shape) / inside.size  # the rim is drawn whole
+        assert (box.left, box.top) in kept or inside.mean() < LEAST_INSIDE + rim
+        assert (box.left, box.top) not in kept or inside.any()
+
+
+def test_a_tile_of_a_polygon_shows_the_polygon_where_it_lies() -> None:
+    """The upper left half of a picture in four tiles: three show some of it, two of them one half each."""
+    polygon = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+    tiles = Region("p", polygon=polygon, fill=0, grid=Grid(2, 2)).tiles
+    assert [(tile.left, tile.top) for tile in tiles] == [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5)]
+    white = np.full((200, 200, 3), 255, np.uint8)
+    shown = [float((crop_of(white, tile) > 0).mean()) for tile in tiles]
+    assert shown == pytest.approx([1.0, 0.5, 0.5], abs=0.03)

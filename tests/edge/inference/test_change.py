@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.inference.change import CEILING, FLOOR, LEARNED, MOST_LIGHT, ChangeGate
+from edge.inference.change import CEILING, LEARNED, MOST_LIGHT, ChangeGate, _light, _spread
 from edge.inference.schedule import Key
-from edge.region import Grid, Region
+from edge.region import CHANGE_LEVELS, Grid, Region
 
 GRID = Region("web", 0.0, 0.0, 1.0, 1.0, grid=Grid(2, 1))
 TILES: dict[Key, Region] = {("web", number): tile for number, tile in enumerate(GRID.tiles)}
@@ -52,7 +54,7 @@ def test_noise_is_no_change_and_a_spot_is_one(noise: float) -> None:
         assert max(gate.change(tile) for tile in TILES) <= 1.0
     limit = gate.limit(LEFT)
     assert limit is not None
-    assert FLOOR <= limit <= CEILING
+    assert CHANGE_LEVELS <= limit <= CEILING
     scene.still[11, 50] -= 2.0 * limit
     gate.see(scene.blocks())
     assert gate.change(LEFT) <= 1.0 < gate.change(RIGHT)
@@ -80,18 +82,77 @@ def test_slow_light_is_taken_out_until_it_is_too_much() -> None:
     assert gate.change(LEFT) == math.inf
 
 
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_soft_shadow_that_crosses_a_tile_is_light(share: float) -> None:
+    """Darker to one side by what is allowed, smoothly, changes nothing; half as much again does."""
+    scene = Scene(0.0)
+    gate = learned(scene)
+    dark = np.clip(2.0 * (np.arange(COLUMNS // 2) + 0.5) / (COLUMNS // 2) - 0.5, 0.0, 1.0)
+    scene.still[:, : COLUMNS // 2] *= 1.0 - share * MOST_LIGHT * dark[None, :, None]
+    gate.see(scene.blocks())
+    assert (gate.change(LEFT) > 1.0) == (share > 1.0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 7), (2, 3), (5, 8), (67, 60)])
+def test_light_of_any_number_of_blocks_is_that_of_its_quarters(rows: int, columns: int) -> None:
+    """What is even stays even, and a slope becomes one: whatever the tile's size."""
+    even = np.full((rows, columns, 3), 99.0, np.float32)
+    assert _light(even) == pytest.approx(100.0)
+    assert _spread(_light(even), rows, columns) == pytest.approx(100.0)
+    assert _spread(_light(even), rows, columns).shape == even.shape
+    slope = np.arange(rows, dtype=np.float32)[:, None, None] + even
+    top, bottom = _light(slope).mean(axis=(1, 2))
+    assert top <= bottom
+    assert bottom - top == pytest.approx(rows / 2, abs=1.0)
+
+
 def test_what_creeps_is_held_against_the_computed_picture_not_the_last_one() -> None:
     """A stain that grows by a level a frame is a change once it is beyond the limit."""
     scene = Scene(0.0)
     gate = learned(scene)
     changes = []
-    for _ in range(10):
+    for _ in range(14):
         scene.still[5:8, 5:8] -= 1.0
         gate.see(scene.blocks())
         changes.append(gate.change(LEFT) > 1.0)
     assert not changes[0]
     assert changes[-1]
     assert changes == sorted(changes)
+
+
+STEPS = st.tuples(
+    st.sampled_from(["light", "stain", "shadow"]), st.floats(-6.0, 6.0), st.integers(0, ROWS - 5), st.integers(0, 34)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STEPS, min_size=1, max_size=20), st.sampled_from([1.0, CHANGE_LEVELS, CEILING]))
+def test_what_did_not_change_differs_from_the_computed_picture_by_the_limit_and_the_light_at_most(
+    steps: list[tuple[str, float, int, int]], levels: float
+) -> None:
+    """However slowly light, stains and shadows creep, and in whatever order: computed again as soon as it changed, no block is further off."""
+    scene = Scene(0.0)
+    gate = ChangeGate(TILES, {LEFT: levels})
+    for _ in range(LEARNED + 1):
+        gate.see(scene.blocks())
+    gate.keep(LEFT)
+    computed = scene.blocks()[:, : COLUMNS // 2].astype(float)
+    for kind, step, top, left in steps:
+        if kind == "light":
+            scene.light += step / 200
+        elif kind == "stain":
+            scene.still[top : top + 5, left : left + 5] += step
+        else:
+            scene.still[:, : COLUMNS // 2] += step * np.linspace(0.0, 1.0, COLUMNS // 2)[None, :, None]
+        blocks = scene.blocks()
+        gate.see(blocks)
+        now = blocks[:, : COLUMNS // 2].astype(float)
+        limit = gate.limit(LEFT)
+        assert limit is not None
+        if gate.change(LEFT) > 1.0:
+            gate.keep(LEFT)
+            computed = now
+        assert (np.abs(now - computed) <= limit + MOST_LIGHT * computed + 1e-3).all()
 
 
 def test_motion_does_not_teach_noise_beyond_the_ceiling() -> None:
@@ -120,3 +181,21 @@ def test_pictures_of_another_size_are_not_compared() -> None:
     assert gate.change(LEFT) == math.inf
     gate.see(scene.blocks())
     assert gate.limit(LEFT) is None
+
+
+@pytest.mark.parametrize("levels", [2.0, CHANGE_LEVELS, 20.0])
+def test_each_tile_has_the_limit_that_its_region_asks_for(levels: float) -> None:
+    """Where the camera is quiet, a block may differ by so much and no more; the other tile has the default."""
+    scene = Scene(0.0)
+    gate = ChangeGate(TILES, {LEFT: levels})
+    for _ in range(LEARNED + 1):
+        gate.see(scene.blocks())
+    for tile in TILES:
+        gate.keep(tile)
+    before = scene.still.copy()
+    for apart in (levels - 1.5, levels + 1.5):
+        scene.still = before.copy()
+        scene.still[11, 10] -= apart
+        gate.see(scene.blocks())
+        assert (gate.change(LEFT) > 1.0) == (apart > levels)
+    assert gate.limit(RIGHT) == CHANGE_LEVELS

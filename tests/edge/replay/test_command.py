@@ -146,6 +146,7 @@ def test_the_change_gate_is_proven_on_a_recording(
     assert computed < full / 2
     assert "40 verdicts compared: 0 differ, 0 of them beyond the band of 0.05" in text
     assert "40 flags, 12 faulty, 0 unknown" in text
+    assert "Up to 24 the gate holds on this recording" in text
 
 
 def test_a_gate_that_would_change_a_verdict_fails(

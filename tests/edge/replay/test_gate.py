@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.replay.gate import gate_lines, prove_gate
+from edge.replay.gate import GateProof, gate_lines, level_lines, prove_gate
 from edge.replay.simulation import Outcome, Seen
 
 
@@ -46,3 +46,18 @@ def test_the_report_has_the_work_the_verdicts_and_the_largest_difference() -> No
     assert "`red`: ok 0.490 with the gate, fault 0.510 without" in text
     assert "DOES NOT HOLD" not in text
     assert not prove_gate(Outcome(), Outcome(), 0.05).holds
+
+
+def test_other_limits_are_compared_and_the_highest_is_named_up_to_which_all_hold() -> None:
+    """One that holds above one that does not is luck."""
+
+    def proof(flag: tuple[str, float | None], computed: int) -> GateProof:
+        return prove_gate(outcome(flag, computed=computed), outcome(("ok", 0.3), computed=80), 0.05)
+
+    holds, fails = ("ok", 0.3), ("fault", 0.6)
+    found = {4.0: proof(holds, 40), 8.0: proof(holds, 20), 12.0: proof(fails, 10), 16.0: proof(holds, 5)}
+    text = "\n".join(level_lines(found, 0.05))
+    assert "| 8 | 4.0 | 0 | 0 | 0.0000 |" in text
+    assert "| 12 | 8.0 | 1 | 1 | 0.3000 |" in text
+    assert "Up to 8 the gate holds on this recording" in text
+    assert "None of them holds" in "\n".join(level_lines({4.0: found[12.0], 8.0: found[8.0]}, 0.05))

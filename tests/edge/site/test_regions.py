@@ -13,6 +13,7 @@ from edge.site.settings import Site
 
 BOX = [0.25, 0.5, 0.5, 0.25]
 TILES = {"columns": 4, "rows": 2}
+THIN = ((0.0, 0.0), (1.0, 0.99), (1.0, 1.0))
 TRIANGLE = ((0.25, 0.5), (0.75, 0.5), (0.5, 1.0))
 
 
@@ -56,12 +57,13 @@ def test_a_box_and_a_polygon_become_regions() -> None:
         ({"box": BOX, "fill": "black"}, "mean"),
         ({"id": "whole", "box": BOX}, "choose another id"),
         ({"box": BOX, "stale_after_ms": 0}, "greater than 0"),
-        ({"polygon": TRIANGLE, "tiles": TILES}, "a polygon cannot be cut into tiles"),
+        ({"polygon": THIN, "tiles": {"columns": 1, "rows": 1}}, "take more tiles, or a wider polygon"),
         ({"box": BOX, "tiles": TILES, "stale_after_ms": 100}, "leave stale_after_ms out"),
         ({"box": BOX, "tiles": {"columns": 20, "rows": 20}}, "20 x 20 tiles are more than 256"),
         ({"box": BOX, "tiles": {"columns": 4}}, "rows"),
         ({"box": BOX, "tiles": TILES | {"overlap": 0.6}}, "less than or equal to 0.5"),
         ({"box": BOX, "tiles": TILES | {"cover_ms": 0}}, "greater than 0"),
+        ({"box": BOX, "tiles": TILES | {"change_levels": 25}}, "less than or equal to 24"),
     ],
     ids=str,
 )
@@ -102,3 +104,10 @@ def test_a_region_may_be_a_grid_of_tiles() -> None:
     wanted = RegionSettings.model_validate({"id": "web", "box": BOX, "tiles": TILES | more})
     assert wanted.region().grid == Grid(4, 2, 0.0, 2_500_000_000)
     assert wanted.oldest_ms() == 500
+
+
+def test_a_polygon_may_be_a_grid_of_tiles_that_show_some_of_it() -> None:
+    """Each with the corners and the filling of its region."""
+    region = RegionSettings.model_validate({"id": "t", "polygon": TRIANGLE, "fill": 9, "tiles": TILES}).region()
+    assert 0 < len(region.tiles) < 8
+    assert {(tile.polygon, tile.fill) for tile in region.tiles} == {(TRIANGLE, 9)}
