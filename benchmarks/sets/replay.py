@@ -36,6 +36,7 @@ class Replay:
 
 def replay(bundle: Path, encoded: Sequence[bytes], fps: float) -> Replay:
     """Send each picture (JPEG or PNG) once, in order, at a steady rate."""
+    bundle = bundle.resolve()  # the daemon works in a folder of its own
     manifest = open_bundle(bundle).manifest
     with rig.bench(bundle) as (broker, _, ear):
         sender = rig.Sender(broker.port)
