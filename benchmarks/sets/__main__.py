@@ -91,6 +91,7 @@ def run(name: str, chosen: PictureSet, options: argparse.Namespace) -> None:
             *_named_notes(bundle, shown, scores, trivial),
             *_fair_notes(chosen, bundle, shown, scores, trivial),
             *_path_notes(bundle, played, heard),
+            *(f"NOT PROVEN: {doubt}." for doubt in bundle.manifest.proof.doubts),
             *_deletion_notes(bundle),
             f"Built in {built_s:.0f} s; all of it took {time.monotonic() - began:.0f} s.",
         ],

@@ -88,7 +88,7 @@ SETS: Mapping[str, PictureSet] = {
         (
             "Pictures of 24 x 40 px: a tower made for 224 px sees a blur.",
             "Folds are by blocks of file numbers, for the set names no site; its brightness differs by site.",
-            "A quarter of the pictures is used, evenly.",
+            "A sixth of the pictures is used, evenly.",
         ),
         lay_out=solar,
     ),
