@@ -89,7 +89,9 @@ def run(name: str, chosen: PictureSet, options: argparse.Namespace) -> None:
             else "Every picture judged by weights that never saw its group.",
             *chosen.reading,
             *_named_notes(bundle, shown, scores, trivial),
+            *_fair_notes(chosen, bundle, shown, scores, trivial),
             *_path_notes(bundle, played, heard),
+            *(f"NOT PROVEN: {doubt}." for doubt in bundle.manifest.proof.doubts),
             *_deletion_notes(bundle),
             f"Built in {built_s:.0f} s; all of it took {time.monotonic() - began:.0f} s.",
         ],
@@ -156,7 +158,9 @@ def _build(chosen: PictureSet, out: Path) -> Path:
     from exporters import pipeline  # noqa: PLC0415 - a bundle that is given needs no torch
     from exporters.job import prepare  # noqa: PLC0415 - likewise
 
-    return pipeline.build(prepare(chosen.recipe_file, BOARD), out / "bundles", now=datetime.now(UTC), log=print)
+    # Features stay beside the bundle: a second try begins with the fit.
+    job = replace(prepare(chosen.recipe_file, BOARD), features=out / "features")
+    return pipeline.build(job, out / "bundles", now=datetime.now(UTC), log=print)
 
 
 def _trivial(bundle: Bundle, shown: Sequence[Picture], taught: Sequence[Picture] | None) -> Mapping[str, Floats]:
@@ -184,6 +188,24 @@ def _named_notes(bundle: Bundle, shown: Sequence[Picture], scores: Floats, trivi
             f"Named right, of pictures with one fault: {100 * right.mean():.1f} % ({int(right.sum())} of {len(right)}, {100 * low:.1f} to "
             f"{100 * high:.1f} %); {others}."
         )
+    ]
+
+
+def _fair_notes(
+    chosen: PictureSet, bundle: Bundle, shown: Sequence[Picture], scores: Floats, trivial: Mapping[str, Floats]
+) -> list[str]:
+    """The figures against normal pictures of the same moment alone: others may be told by their light."""
+    if not chosen.fair_ground:
+        return []
+    kept = [row for row, one in enumerate(shown) if one.faults or one.file.parent.name == chosen.fair_ground]
+    few = {name: found[kept] for name, found in trivial.items()}
+    made = findings.rows(bundle.manifest.faults, [shown[row] for row in kept], scores[kept], few)
+    return [
+        (
+            f"Against {chosen.fair_ground} alone: {row['channel']} AUROC {row['AUROC']} ({row['95 % of groups']} of groups), false alarms "
+            f"{row['false alarms %']} %; {', '.join(f'{name} {row[name]}' for name in BASELINES)}."
+        )
+        for row in made
     ]
 
 

@@ -22,6 +22,7 @@ class PictureSet:
         reading: what to keep in mind with its figures, a sentence each.
         lay_out: makes folders of pictures from what the set holds; none: it has them.
         over_time: it has positions over time, whose alarms are timed.
+        fair_ground: folder of the normal pictures that differ from faulty ones in the fault alone; empty: all do.
     """
 
     title: str
@@ -30,6 +31,7 @@ class PictureSet:
     reading: tuple[str, ...]
     lay_out: Callable[[Path, Path], None] | None = None
     over_time: bool = False
+    fair_ground: str = ""
 
     @property
     def recipe_file(self) -> Path:
@@ -77,6 +79,7 @@ SETS: Mapping[str, PictureSet] = {
         ),
         lay_out=ballscrew,
         over_time=True,
+        fair_ground="other_place_same_frame",
     ),
     "solar_thermal": PictureSet(
         "Solar modules from the air, thermal: in order, or with one of eleven anomalies",
@@ -85,7 +88,7 @@ SETS: Mapping[str, PictureSet] = {
         (
             "Pictures of 24 x 40 px: a tower made for 224 px sees a blur.",
             "Folds are by blocks of file numbers, for the set names no site; its brightness differs by site.",
-            "A quarter of the pictures is used, evenly.",
+            "A sixth of the pictures is used, evenly.",
         ),
         lay_out=solar,
     ),

@@ -36,8 +36,10 @@ class Replay:
 
 def replay(bundle: Path, encoded: Sequence[bytes], fps: float) -> Replay:
     """Send each picture (JPEG or PNG) once, in order, at a steady rate."""
+    bundle = bundle.resolve()  # the daemon works in a folder of its own
     manifest = open_bundle(bundle).manifest
-    with rig.bench(bundle) as (broker, _, ear):
+    # Its scores are what is asked here: a bundle that a busy machine could not prove is replayed, and the notes say so.
+    with rig.bench(bundle, site={"runtime": {"allow_unproven": True}}) as (broker, _, ear):
         sender = rig.Sender(broker.port)
         sender.knock(ear, encoded[0])
         rig.pace(WARM_UP, fps, lambda index: sender.publish(rig.FRAME_TOPIC, encoded[index % len(encoded)]))

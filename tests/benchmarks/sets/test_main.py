@@ -48,7 +48,8 @@ def test_the_command_runs_on_a_sample(name: str, tmp_path: Path, monkeypatch: py
         told[result] = (title, rows, notes)
 
     monkeypatch.setattr(report, "write", write)
-    options = argparse.Namespace(data=tmp_path / "data", test_data=None, bundle=None, fps=5.0, out=tmp_path / "out")
+    monkeypatch.chdir(tmp_path)  # the usual --out is relative, and the daemon works in a folder of its own
+    options = argparse.Namespace(data=tmp_path / "data", test_data=None, bundle=None, fps=5.0, out=Path("out"))
     command.run(name, replace(chosen, recipe=str(_quick(chosen.recipe_file, tmp_path))), options)
     title, rows, notes = told[f"set_{name}"]
     assert title == chosen.title
