@@ -13,7 +13,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --d
 COV := --cov --cov-report=json:build/coverage/report.json
 FAST := tests/benchmarks tests/edge tests/exporters tests/examples/line tests/examples/training $(wildcard tests/test_*.py)
 
-.PHONY: demo test test-fast test-whole coverage check bench soak fuzz integrations crosscheck locks format docs clean help
+.PHONY: demo test test-fast test-whole coverage check bench soak fuzz integrations crosscheck openvino locks format docs clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,16 @@ integrations: $(VENV)/.dev $(NPM)/.installed ## Node-RED, FUXA in a browser and 
 crosscheck: $(VENV)/.dev build/optimum-venv/.installed build/line-images ## what `edge-export build --crosscheck` compares: our SigLIP graph and optimum's, on the line's pictures
 	$(BIN)/python -m benchmarks.export.optimum_crosscheck examples/recipes/line.toml --python build/optimum-venv/bin/python
 
+openvino: $(VENV)/.dev build/openvino-venv/.installed build/line-images ## the line's bundle by ONNX Runtime's OpenVINO provider against the CPU's, each in its own environment
+	$(BIN)/python -m benchmarks.export.openvino --python build/openvino-venv/bin/python
+
+# OpenVINO's build of ONNX Runtime is a module of the same name: it takes the place of onnxruntime, so it has an environment of its own.
+build/openvino-venv/.installed: $(LOCKS)/openvino.txt
+	$(PYTHON) -m venv build/openvino-venv
+	build/openvino-venv/bin/python -m pip install -q --require-hashes --no-deps -r $(LOCKS)/openvino.txt
+	build/openvino-venv/bin/python -m pip install -q --no-deps -e .
+	@touch $@
+
 build/line-images:
 	$(BIN)/python -m examples.demo.site_images build/line-images
 
@@ -91,6 +101,7 @@ locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/demo.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra page --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/page.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra towers --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/towers.txt
+	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/openvino.in -c $(LOCKS)/daemon.txt --no-emit-package onnxruntime --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/openvino.txt
 	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra camera --extra demo --extra export --extra page --extra towers --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
 
 clean: ## remove what make made

@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
         "--fps", type=float, default=25.0, help="pace of the frames, as a camera sends them; 0: as fast as possible"
     )
     bench.add_argument("--threads", type=int, help="threads inside one operator; default: as the bundle was measured")
+    bench.add_argument(
+        "--provider",
+        choices=["CPUExecutionProvider", "OpenVINOExecutionProvider"],
+        help="execution provider of ONNX Runtime; default: as the bundle was measured",
+    )
     bench.add_argument("--json", action="store_true", help="print figures as JSON")
     bench.set_defaults(command=_bench)
     add_operator_commands(commands)
@@ -139,7 +144,11 @@ def _bench(options: argparse.Namespace) -> int:
     from edge.console.inspection import bench_bundle
 
     report = bench_bundle(
-        open_bundle(options.bundle), seconds=options.seconds, fps=options.fps, threads=options.threads
+        open_bundle(options.bundle),
+        seconds=options.seconds,
+        fps=options.fps,
+        threads=options.threads,
+        provider=options.provider,
     )
     print(report.model_dump_json(indent=1) if options.json else report.text())
     return EXIT_OK

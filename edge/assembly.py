@@ -92,7 +92,7 @@ def prove_plan(plan: Plan, clock_ns: Callable[[], int], *, slow_is_fatal: bool =
     windows = prove_windows(bundle, clock_ns, slow_is_fatal=slow_is_fatal)
     if not plan.site.cameras:
         return Proven(plan, brake, windows=windows)
-    engine = load_engine(bundle, plan.site.runtime.intra_op_threads)
+    engine = load_engine(bundle, plan.site.runtime.intra_op_threads, plan.site.runtime.provider)
     preprocessor = Preprocessor(bundle.manifest.frame_input, CALIBRATION)
     proof = prove(engine, bundle, preprocessor, min(plan.budgets_ms.values()), clock_ns, slow_is_fatal=slow_is_fatal)
     speech = prepare_speech(plan.site, bundle, brake, clock_ns)
@@ -365,11 +365,12 @@ def picture_limits(camera: CameraSettings, budget_ms: float, infer_ms: float, sl
     )
 
 
-def load_engine(bundle: Bundle, intra_op_threads: int | None = None) -> Engine:
-    """The bundle's graph, ready to run, with its own thread count or another."""
-    execution = bundle.manifest.execution
-    if intra_op_threads is not None:
-        execution = execution.model_copy(update={"intra_op_threads": intra_op_threads})
+def load_engine(bundle: Bundle, intra_op_threads: int | None = None, provider: str | None = None) -> Engine:
+    """The bundle's graph, ready to run, with its own thread count and execution provider or others."""
+    changes = {"intra_op_threads": intra_op_threads, "provider": provider}
+    execution = bundle.manifest.execution.model_copy(
+        update={name: value for name, value in changes.items() if value is not None}
+    )
     return Engine.load(
         bundle.graph, execution, input_name=bundle.manifest.frame_input.name, output_name=bundle.manifest.frame_output
     )

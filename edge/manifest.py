@@ -183,6 +183,10 @@ class Candidate(Record):
     """One way to run the graph that was built and measured; the chosen one is the best that keeps the verdicts."""
 
     scheme: str
+    provider: str | None = Field(
+        default=None,
+        description="ONNX Runtime execution provider; None: that of `execution`, where no other was measured",
+    )
     intra_op_threads: int = Field(ge=1)
     size_bytes: int = Field(ge=0)
     latency: Latency
@@ -545,6 +549,8 @@ def manifest_json(manifest: Manifest) -> bytes:
     }
     if all(golden.verdicts is None for golden in proof.golden):
         later["golden"] = {"__all__": {"verdicts"}}
+    if all(candidate.provider is None for candidate in proof.candidates):
+        later["candidates"] = {"__all__": {"provider"}}
     return manifest.model_dump_json(indent=1, exclude=unused | {"proof": later}).encode() + b"\n"
 
 

@@ -72,7 +72,11 @@ def rehearsal_limits(bundle: Bundle, budget_ms: float, threads: int) -> PictureL
 
 
 def rehearse(
-    bundle: Bundle, site: Site | None = None, threads: int | None = None, limits: PictureLimits | None = None
+    bundle: Bundle,
+    site: Site | None = None,
+    threads: int | None = None,
+    limits: PictureLimits | None = None,
+    provider: str | None = None,
 ) -> None:
     """Load and run everything of a bundle that the daemon would, in another process; returns when that succeeded.
 
@@ -81,12 +85,14 @@ def rehearse(
         site: what else it would be used for (explanations); None: the flags only.
         threads: inside one operator; None: the number of the site or the bundle.
         limits: None: as `rehearsal_limits` finds.
+        provider: of ONNX Runtime; None: that of the site or the bundle.
 
     Raises:
         BundleError: what the other process found, or that it did not end, took too much, or crashed.
     """
     execution = bundle.manifest.execution
     threads = threads or (site and site.runtime.intra_op_threads) or execution.intra_op_threads
+    provider = provider or (site and site.runtime.provider) or execution.provider
     limits = limits or rehearsal_limits(bundle, bundle.manifest.target.budget_ms, threads)
     job = {
         "path": sys.path,
@@ -94,6 +100,7 @@ def rehearse(
         "sha256": bundle.sha256,
         "site": None if site is None else site.model_dump(mode="json"),
         "threads": threads,
+        "provider": provider,
         "cpu_s": limits.cpu_s,
         "memory_mib": limits.memory_mib,
     }
@@ -183,7 +190,9 @@ def _perform(job: dict[str, Any]) -> None:
         raise ProofFailed(f"{path} changed while it was tried. Copy bundles into a folder of their own.")
     bundle = Bundle(path, manifest, digest)
     if manifest.input is not None:
-        check_golden(load_engine(bundle, job["threads"]), bundle, Preprocessor(manifest.input, CALIBRATION))
+        check_golden(
+            load_engine(bundle, job["threads"], job["provider"]), bundle, Preprocessor(manifest.input, CALIBRATION)
+        )
     check_golden_windows(bundle, load_windows(bundle))
     if job["site"] is not None:
         prepare_speech(Site.model_validate(job["site"]), bundle, Brake(lambda: False), time.process_time_ns)

@@ -9,11 +9,15 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge.errors import EdgeError, refuse_other_systems
+from edge.errors import ConfigError, EdgeError, refuse_other_systems
 from edge.replay.command import Commands, add_backtest_command
 from edge.system.unwinding import Terminated, unwinding
 from edge.system.version import ShowVersion
+
+if TYPE_CHECKING:
+    from exporters.job import Job
 
 EXTRA = frozenset(  # what only the extra `export` brings
     {
@@ -73,28 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=ShowVersion, help="print the version and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_beginnings(commands)
-    build = commands.add_parser("build", help="make a bundle: load, compile the words, export, quantize, verify, pack")
-    planner = commands.add_parser(
-        "plan", help="what a build would do, and its size, time, memory and latency; without torch"
-    )
-    for command in (build, planner):
-        command.add_argument("recipe", type=Path, help="recipe.toml")
-        command.add_argument("--board", required=True, help="a board of `edge-export boards`, or a .toml file")
-    build.add_argument("--out", type=Path, required=True, help="folder that the bundle is created in")
-    build.add_argument(
-        "--features",
-        type=Path,
-        metavar="FOLDER",
-        help="keep computed features there, and take those that are there: the next build on the same pictures starts with the fit",
-    )
-    build.add_argument(
-        "--crosscheck",
-        type=Path,
-        metavar="PYTHON",
-        help="an interpreter that has optimum: export the SigLIP or CLIP checkpoint there too, offline, and compare the evidence",
-    )
-    build.set_defaults(run=_build)
-    planner.set_defaults(run=_plan)
+    _add_build(commands)
     check = commands.add_parser("verify", help="repeat a bundle's proof here: hashes, golden inputs, latency")
     check.add_argument("bundle", type=Path, help="bundle folder")
     check.set_defaults(run=_verify)
@@ -133,6 +116,39 @@ def _parser() -> argparse.ArgumentParser:
     completion = commands.add_parser("completion", help="print a script that completes commands and options in bash")
     completion.set_defaults(run=_completion)
     return parser
+
+
+def _add_build(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`build` and `plan`: the same job, done or only stated."""
+    build = commands.add_parser("build", help="make a bundle: load, compile the words, export, quantize, verify, pack")
+    planner = commands.add_parser(
+        "plan", help="what a build would do, and its size, time, memory and latency; without torch"
+    )
+    for command in (build, planner):
+        command.add_argument("recipe", type=Path, help="recipe.toml")
+        command.add_argument("--board", required=True, help="a board of `edge-export boards`, or a .toml file")
+    build.add_argument("--out", type=Path, required=True, help="folder that the bundle is created in")
+    build.add_argument(
+        "--features",
+        type=Path,
+        metavar="FOLDER",
+        help="keep computed features there, and take those that are there: the next build on the same pictures starts with the fit",
+    )
+    build.add_argument(
+        "--crosscheck",
+        type=Path,
+        metavar="PYTHON",
+        help="an interpreter that has optimum: export the SigLIP or CLIP checkpoint there too, offline, and compare the evidence",
+    )
+    for command in (build, planner):
+        command.add_argument(
+            "--runtime",
+            type=Path,
+            metavar="PYTHON",
+            help="an interpreter with the device's own build of ONNX Runtime, e.g. OpenVINO's: candidates are scored and timed there",
+        )
+    build.set_defaults(run=_build)
+    planner.set_defaults(run=_plan)
 
 
 def _add_beginnings(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -203,11 +219,11 @@ def _build(options: argparse.Namespace) -> int:
     from exporters.recordings.recipe import is_recording
 
     if is_recording(options.recipe):
+        _refuse_runtime(options)
         return _build_recording(options)
-    from exporters.job import prepare
     from exporters.plan import plan_build
 
-    job = replace(prepare(options.recipe, options.board), features=options.features, crosscheck=options.crosscheck)
+    job = replace(_prepared(options), features=options.features, crosscheck=options.crosscheck)
     for line in plan_build(job).lines():
         _print_line(line)
     from exporters import pipeline  # imports torch, which takes seconds: after the plan is on the screen
@@ -216,6 +232,23 @@ def _build(options: argparse.Namespace) -> int:
     _print_line((bundle / "report.md").read_text(encoding="utf-8"))
     print(bundle)
     return 0
+
+
+def _refuse_runtime(options: argparse.Namespace) -> None:
+    """Raises ConfigError: graphs of readings run on the CPU's provider everywhere."""
+    if options.runtime is not None:
+        raise ConfigError(
+            "--runtime is for bundles of pictures; a graph over readings runs on the CPU provider: leave it out."
+        )
+
+
+def _prepared(options: argparse.Namespace) -> Job:
+    """The job of a recipe and a board, with the runtime that was named."""
+    from exporters.job import prepare
+    from exporters.runtime import runtime_of
+
+    runtime = None if options.runtime is None else runtime_of(options.runtime)
+    return replace(prepare(options.recipe, options.board), runtime=runtime)
 
 
 def _build_recording(options: argparse.Namespace) -> int:
@@ -232,14 +265,14 @@ def _plan(options: argparse.Namespace) -> int:
     from exporters.recordings.recipe import is_recording
 
     if is_recording(options.recipe):
+        _refuse_runtime(options)
         from exporters.recordings.build import plan_recording
 
         print("\n".join(plan_recording(options.recipe, options.board)))
         return 0
-    from exporters.job import prepare
     from exporters.plan import plan_build
 
-    print("\n".join(plan_build(prepare(options.recipe, options.board)).lines()))
+    print("\n".join(plan_build(_prepared(options)).lines()))
     return 0
 
 

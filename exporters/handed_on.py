@@ -47,3 +47,4 @@ class Verified:
     peak_rss_mib: float
     noise: NDArray[np.float32]
     others_cores: float = 0.0
+    notes: tuple[str, ...] = ()  # for the report: what was not measured, and why

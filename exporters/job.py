@@ -13,6 +13,7 @@ from exporters.device import CPU, Device, load_device
 from exporters.graph.quantize import available_providers
 from exporters.model import Checkpoint, Family, Geometry, PixelSpec, Question, StreamPlan
 from exporters.recipe import Recipe, checkpoint_folder, load_recipe
+from exporters.runtime import Runtime
 
 MIB = 2**20
 ONNX_FILE_BYTES = 2**31  # most that one ONNX file holds; a larger graph keeps its weights beside it
@@ -37,6 +38,7 @@ class Job:
     crosscheck: Path | None = (
         None  # interpreter of an environment with optimum, whose export is compared; none: no comparison
     )
+    runtime: Runtime | None = None  # the ONNX Runtime that the device will have; none: that of this environment
 
     @property
     def base(self) -> Path:
@@ -72,15 +74,24 @@ class Job:
         return self.recipe.quantization.schemes or self.family.schemes(self.board, streamed=self.streamed)
 
     @property
-    def provider(self) -> str:
-        """The board's best execution provider that is installed here; the CPU's when none is."""
-        here = available_providers()
-        return next((name for name in self.board.providers if name in here), CPU)
+    def providers(self) -> tuple[str, ...]:
+        """The board's execution providers that are there to be measured, best first; the CPU's when none is."""
+        here = self.runtime.providers if self.runtime else available_providers()
+        return tuple(name for name in self.board.providers if name in here) or (CPU,)
 
     @property
-    def fused(self) -> bool:
+    def provider(self) -> str:
+        """The board's best execution provider that is there; the CPU's when none is."""
+        return self.providers[0]
+
+    @property
+    def python(self) -> Path | None:
+        """The interpreter that scores and times graphs; None: this one."""
+        return self.runtime.python if self.runtime else None
+
+    def fused(self, provider: str) -> bool:
         """Whether attention may be ONNX Runtime's own operator: where the family gains from it and the graph runs on the CPU."""
-        return self.family.fuses and self.provider == CPU
+        return self.family.fuses and provider == CPU
 
     @property
     def budget_ms(self) -> float:

@@ -56,7 +56,7 @@ def _build(job: Job, out: Path, *, now: datetime, log: Log) -> Path:
             reference=compiled.scale.scores(compiled.reference), log=step.of("verify"),
         )  # fmt: skip
         verified = verify_candidates(job, compiled, dataset, folder, step)
-        notes += (processor_note(job, compiled, dataset, folder),)
+        notes += (*verified.notes, processor_note(job, compiled, dataset, folder))
         speech = _speech(job, model, dataset, step, scheme=verified.execution.scheme, folder=folder / SPEECH)
         step("pack", f"{job.recipe.name} version {number}")
         return assemble(

@@ -274,7 +274,12 @@ def _steps(job: Job, counts: Mapping[str, int], threads: Sequence[int]) -> tuple
         f"images      {shown}",
         f"quantize    {', '.join(schemes)}"
         + ("; weights stay on disk, written tensor by tensor" if job.streamed else ""),
-        f"verify      {len(schemes) * len(threads)} candidates on {' or '.join(map(str, threads))} threads, taking turns",
+        *(
+            [f"runtime     onnxruntime {job.runtime.version} of {job.runtime.python} scores and times the candidates"]
+            if job.runtime
+            else []
+        ),
+        f"verify      {len(job.providers) * len(schemes) * len(threads)} candidates on {' or '.join(map(str, threads))} threads, taking turns",
         "pack        the fastest that keeps the verdicts",
     )
 

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--password-file", type=Path, help="file holding the password; must not be readable by others")
     probe.add_argument("--ca-file", type=Path, help="PEM file of the authority that signed the camera's certificate")
     probe.add_argument("--transport", choices=["tcp", "udp"], help="how RTSP carries pictures; default: tcp")
+    probe.add_argument("--video-size", help="size to ask a USB camera for, e.g. 1920x1080")
     probe.add_argument("--seconds", type=float, default=3.0, help="how long to look; default: %(default)s")
     probe.set_defaults(command=_probe)
     return parser
@@ -73,7 +74,8 @@ def _probed(options: argparse.Namespace) -> SourceSettings:
     from edge.site.kinds import Identifier
     from edge.site.source import SourceSettings
 
-    given = {name: getattr(options, name) for name in ("url", "username", "password_file", "ca_file", "transport")}
+    names = ("url", "username", "password_file", "ca_file", "transport", "video_size")
+    given = {name: getattr(options, name) for name in names}
     absolute = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in given.items()}
     try:
         TypeAdapter(Identifier).validate_python(options.id)

@@ -14,7 +14,7 @@ def source_of(settings: SourceSettings, max_bytes: int, max_pixels: int | None) 
     """The source of a camera; nothing is opened yet.
 
     Raises:
-        ConfigError: it needs PyAV, which is not installed.
+        ConfigError: it needs PyAV or Aravis, which is not installed.
     """
     scheme = settings.url.partition(":")[0]
     if scheme in {"http", "https"}:
@@ -27,4 +27,9 @@ def source_of(settings: SourceSettings, max_bytes: int, max_pixels: int | None) 
         raise ConfigError(
             f"{scheme}: addresses need PyAV, which is not installed: pip install 'plantflag[camera]'"
         ) from error
+    if scheme == "gige":
+        from edge.camera.gige import GigeSource, refuse_without_aravis  # noqa: PLC0415 - it needs PyAV too
+
+        refuse_without_aravis()
+        return GigeSource(settings, max_pixels or MAX_PIXELS)
     return VideoSource(settings, max_pixels or MAX_PIXELS)

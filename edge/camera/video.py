@@ -15,11 +15,12 @@ from typing import Any
 import av
 import av.error
 import av.logging
+import numpy as np
 import simplejpeg
 
 from edge.camera.address import local_path, password, refuse_unreachable, with_credentials
 from edge.camera.presentation import PresentationClock
-from edge.camera.shot import Shot, SourceFailed
+from edge.camera.shot import Decoded, Shot, SourceFailed
 from edge.site.source import SourceSettings
 from edge.units import NS_PER_MS, NS_PER_S
 from edge.wire.camera import CameraTrouble
@@ -136,7 +137,15 @@ class VideoSource:
             if source.video_size is not None:
                 options["video_size"] = source.video_size
         stall_s = source.stall_ms * NS_PER_MS / NS_PER_S
-        return av.open(address, format=kind.reader, options=options, timeout=(max(OPEN_S, stall_s), stall_s))
+        timeout = (max(OPEN_S, stall_s), stall_s)
+        try:
+            return av.open(address, format=kind.reader, options=options, timeout=timeout)
+        except (av.error.FFmpegError, OSError) as error:
+            if self._scheme != "v4l2" or error.errno != errno.EINVAL:
+                raise
+        # A camera without Motion JPEG: what it gives by itself, which takes more of the bus, is decoded.
+        options.pop("input_format")
+        return av.open(address, format=kind.reader, options=options, timeout=timeout)
 
     def _pictures(self, container: Any) -> Iterator[Shot | None]:  # noqa: ANN401 - as above
         if not container.streams.video:
@@ -206,6 +215,13 @@ class _Picture:
         """Convert by the stream's colour range and matrix to RGB, and that to JPEG."""
         pixels = self._frame.to_ndarray(format="rgb24")
         return bytes(simplejpeg.encode_jpeg(pixels, quality, "RGB", "420"))
+
+
+def raw_picture(pixels: bytes, width: int, height: int, layout: str) -> Decoded:
+    """A picture that came as it left a sensor, in one of FFmpeg's layouts of 8 bits; colours are made when it is encoded."""
+    depth = len(pixels) // (width * height)
+    shape = (height, width) if depth == 1 else (height, width, depth)
+    return _Picture(av.VideoFrame.from_ndarray(np.frombuffer(pixels, np.uint8).reshape(shape), format=layout))
 
 
 class _Pace:

@@ -167,7 +167,7 @@ def _window_lines(bundle: Bundle) -> Iterator[str]:
 def _proof(site: Site, bundle: Bundle, budgets_ms: Mapping[str, float]) -> ProofResult:
     manifest = bundle.manifest
     return prove(
-        load_engine(bundle, site.runtime.intra_op_threads),
+        load_engine(bundle, site.runtime.intra_op_threads, site.runtime.provider),
         bundle,
         Preprocessor(manifest.frame_input, CALIBRATION),
         min(budgets_ms.values(), default=manifest.target.budget_ms),
@@ -215,6 +215,7 @@ class BenchReport(BaseModel):
     bundle: str
     machine: str
     scheme: str
+    provider: str
     threads: int
     scheduling: str
     budget_ms: float
@@ -237,7 +238,7 @@ class BenchReport(BaseModel):
         verdict = "inside" if self.frame_p99_ms <= self.budget_ms else "OUTSIDE"
         return "\n".join(
             [
-                f"{self.bundle}: {self.scheme}, {self.threads} thread(s), {self.scheduling}, on {self.machine}",
+                f"{self.bundle}: {self.scheme}, {self.provider}, {self.threads} thread(s), {self.scheduling}, on {self.machine}",
                 f"golden inputs reproduced, largest score difference {self.golden_max_abs:.2g}",
                 f"  graph alone        p50 {self.infer_p50_ms:7.2f}  p95 {self.infer_p95_ms:7.2f}  p99 {self.infer_p99_ms:7.2f} ms",
                 f"  picture to scores  p50 {self.frame_p50_ms:7.2f}  p95 {self.frame_p95_ms:7.2f}  p99 {self.frame_p99_ms:7.2f}  max {self.frame_max_ms:.2f} ms, {self.frames} frames",
@@ -248,16 +249,18 @@ class BenchReport(BaseModel):
         )
 
 
-def bench_bundle(bundle: Bundle, *, seconds: float, fps: float, threads: int | None) -> BenchReport:
+def bench_bundle(
+    bundle: Bundle, *, seconds: float, fps: float, threads: int | None, provider: str | None = None
+) -> BenchReport:
     """Measure a bundle with the daemon's own stages, on its golden pictures, at a camera's pace.
 
     Raises:
         BundleError: the bundle may not go live here.
     """
     manifest = bundle.manifest
-    rehearse(bundle, threads=threads)
+    rehearse(bundle, threads=threads, provider=provider)
     grant = make_realtime()
-    engine = load_engine(bundle, threads)
+    engine = load_engine(bundle, threads, provider)
     preprocessor = Preprocessor(manifest.frame_input, CALIBRATION)
     proof = prove(engine, bundle, preprocessor, float("inf"), time.monotonic_ns)
     pictures = [(bundle.path / golden.file).read_bytes() for golden in manifest.proof.golden]
@@ -288,6 +291,7 @@ def bench_bundle(bundle: Bundle, *, seconds: float, fps: float, threads: int | N
         bundle=f"{manifest.name} version {manifest.version}",
         machine=facts.name,
         scheme=manifest.execution.scheme,
+        provider=provider or manifest.execution.provider,
         threads=threads or manifest.execution.intra_op_threads,
         scheduling=f"{grant.policy} {grant.priority}",
         budget_ms=budget_ms,

@@ -5,6 +5,7 @@ The only module of the daemon that knows ONNX Runtime.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ Tensor = NDArray[Any]
 
 ort.disable_telemetry_events()
 ort.set_default_logger_severity(3)  # errors only; what matters is raised, and warnings would repeat at every load
+CPU = "CPUExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
+_LEFT_TO_CPU = "assigned to the default CPU EP"  # part of ONNX Runtime's text when an operator has no other place
 _QUIET = 4  # a run that was stopped logs an error otherwise
 
 
@@ -99,11 +103,16 @@ def open_session(graph: Path, execution: Execution) -> Any:  # noqa: ANN401 - ON
     if execution.provider not in ort.get_available_providers():
         raise WrongBoard(
             f"The bundle runs on {execution.provider}; this installation of ONNX Runtime has {ort.get_available_providers()}. "
-            "Install the board's own build of onnxruntime, or export for another board."
+            "Install the board's own build of onnxruntime (docs/openvino.md), or export for another board."
         )
     try:
-        session = ort.InferenceSession(str(graph), _options(execution), providers=[execution.provider])
+        session = ort.InferenceSession(str(graph), _options(execution), providers=[_provider(execution)])
     except Exception as error:  # ONNX Runtime's errors share no other base class
+        if _LEFT_TO_CPU in str(error):
+            raise WrongBoard(
+                f"{execution.provider} cannot run every operator of {graph.name}, or did not start; the rest would run on the CPU, many times slower. "
+                f"Run the bundle on {CPU}, or export it for this board."
+            ) from error
         raise ProofFailed(f"{graph.name} does not load: {first_line(error)}. Export the bundle again.") from error
     if session.get_providers()[0] != execution.provider:
         raise WrongBoard(
@@ -118,6 +127,18 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
+def _provider(execution: Execution) -> str | tuple[str, dict[str, str]]:
+    """The provider with its options. OpenVINO has threads of its own, and would compute in bfloat16 where the processor has it."""
+    if execution.provider != OPENVINO:
+        return execution.provider
+    plugin = {
+        "INFERENCE_NUM_THREADS": str(execution.intra_op_threads),
+        "INFERENCE_PRECISION_HINT": "f32",
+        "NUM_STREAMS": "1",
+    }
+    return OPENVINO, {"device_type": "CPU", "load_config": json.dumps({"CPU": plugin})}
+
+
 def _options(execution: Execution) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = execution.intra_op_threads
@@ -127,7 +148,7 @@ def _options(execution: Execution) -> ort.SessionOptions:
     # Spinning pool threads take the core from the network threads: p99 599 ms with, 128 ms without, beside one busy process.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    if execution.provider != "CPUExecutionProvider":
+    if execution.provider != CPU:
         # An operator that the accelerator lacks must be an error here, not a silent 10x.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return options

@@ -588,6 +588,10 @@ class RuntimeSettings(Section):
     intra_op_threads: int | None = Field(
         default=None, ge=1, le=64, description="overrides the thread count that the bundle was measured with"
     )
+    provider: Literal["CPUExecutionProvider", "OpenVINOExecutionProvider"] | None = Field(
+        default=None,
+        description="overrides the execution provider of ONNX Runtime that the bundle was measured with; its proof is repeated with it",
+    )
     allow_other_board: bool = Field(
         default=False, description="run a bundle made for another board anyway; its latency proof does not hold then"
     )

@@ -12,7 +12,7 @@ from edge.parsing.toml_file import Section
 from edge.site.kinds import NotNegative, Positive
 
 USER, PASSWORD = "{user}", "{password}"
-SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "folder", "v4l2")
+SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "folder", "v4l2", "gige")
 _LOCAL = frozenset(("file", "folder", "v4l2"))
 
 
@@ -45,8 +45,8 @@ class SourceSettings(Section):
 
     url: str = Field(
         max_length=1024,
-        description="rtsp, rtsps, http, https (MJPEG stream or snapshot), file (video, played again and again), folder (pictures that are put there) or v4l2 (USB): "
-        "e.g. rtsp://camera1/stream, folder:///srv/pictures, v4l2:///dev/video0. {user} and {password} in it are filled in",
+        description="rtsp, rtsps, http, https (MJPEG stream or snapshot), file (video, played again and again), folder (pictures that are put there), v4l2 (USB) or gige (GigE Vision): "
+        "e.g. rtsp://camera1/stream, folder:///srv/pictures, v4l2:///dev/video0, gige://192.168.1.20. {user} and {password} in it are filled in",
     )
     username: str | None = Field(default=None, description="user name, if the camera wants one")
     password_file: Path | None = Field(
@@ -70,7 +70,10 @@ class SourceSettings(Section):
         default="tcp", description="how RTSP carries pictures; over udp a lost packet damages a picture"
     )
     quality: int = Field(
-        default=90, ge=1, le=100, description="JPEG quality of pictures that have to be encoded again (H.264, H.265)"
+        default=90,
+        ge=1,
+        le=100,
+        description="JPEG quality of pictures that have to be encoded again (H.264, H.265, raw ones)",
     )
     video_size: str | None = Field(
         default=None, pattern=r"^\d{2,5}x\d{2,5}$", description="v4l2: size to ask the camera for, e.g. 1920x1080"
@@ -88,6 +91,8 @@ class SourceSettings(Section):
         missing = [place for place, given in wanted.items() if place in self.url and given is None]
         if missing:
             raise ValueError(f"url has a place for {' and '.join(missing)}: give username and password_file")
+        if self.username is not None and self.url.startswith("gige:"):
+            raise ValueError("a GigE Vision camera knows no user: leave username and password_file out")
         if self.ca_file is not None and not self.url.startswith(("https:", "rtsps:")):
             raise ValueError("ca_file is for https and rtsps: change the url, or leave it out")
         return self

@@ -154,7 +154,7 @@ def _controls(dataset: Dataset, faults: Sequence[FaultSpec], verified: Verified)
 def _lacking(job: Job, verified: Verified) -> list[str]:
     """Why this measurement does not represent the board; empty where it ran on it."""
     lacking = mismatches(job.board, machine_facts())
-    if verified.execution.provider != job.board.providers[0]:
+    if job.provider != job.board.providers[0]:
         lacking.append(f"the board prefers {job.board.providers[0]}, this ran on {verified.execution.provider}")
     return lacking
 

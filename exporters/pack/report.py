@@ -228,9 +228,14 @@ def _fault_row(fault: FaultSpec, test_normal: int) -> tuple[object, ...]:
     )
 
 
+def _candidate_name(one: Candidate) -> str:
+    """Its scheme, and its provider where others were measured too."""
+    return one.scheme + (f", {one.provider.removesuffix('ExecutionProvider')}" if one.provider else "")
+
+
 def _candidate_row(one: Candidate) -> tuple[object, ...]:
     return (
-        f"**{one.scheme}**" if one.chosen else one.scheme,
+        f"**{_candidate_name(one)}**" if one.chosen else _candidate_name(one),
         one.intra_op_threads,
         f"{one.size_bytes / 2**20:.2f}",
         f"{one.latency.p50_ms:.2f}",
@@ -290,7 +295,7 @@ def _scores_plot(found: Findings) -> bytes:
 def _candidates_plot(found: Findings) -> bytes:
     figure = new_figure(figsize=(6.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    names = [f"{one.scheme}, {one.intra_op_threads} thr." for one in found.proof.candidates]
+    names = [f"{_candidate_name(one)}, {one.intra_op_threads} thr." for one in found.proof.candidates]
     colours = ["#e45756" if one.chosen else "#4c78a8" for one in found.proof.candidates]
     p50 = np.array([one.latency.p50_ms for one in found.proof.candidates])
     p99 = np.array([one.latency.p99_ms for one in found.proof.candidates])

@@ -17,7 +17,25 @@ from exporters.progress import Progress
 from exporters.proof import calibrate
 
 
-def write_graphs(job: Job, compiled: Compiled, dataset: Dataset, folder: Path, step: Progress) -> dict[str, Path]:
+def write_graphs(
+    job: Job, compiled: Compiled, dataset: Dataset, folder: Path, step: Progress
+) -> dict[tuple[str, str], Path]:
+    """(Provider, scheme) -> file. Providers share files, unless only one of them has attention as one operator."""
+    forms: dict[bool, dict[str, Path]] = {}
+    for provider in job.providers:
+        fused = job.fused(provider)
+        if fused not in forms:
+            own = folder if not forms else folder / provider
+            own.mkdir(exist_ok=True)
+            forms[fused] = _write(job, compiled, dataset, own, step, fused=fused)
+    return {
+        (provider, scheme): graph for provider in job.providers for scheme, graph in forms[job.fused(provider)].items()
+    }
+
+
+def _write(
+    job: Job, compiled: Compiled, dataset: Dataset, folder: Path, step: Progress, *, fused: bool
+) -> dict[str, Path]:
     """Scheme -> file. In memory the float one is always made, being what the others come from; a stream writes each by itself."""
     graphs: dict[str, Path] = {}
     for scheme in job.schemes:
@@ -29,7 +47,7 @@ def write_graphs(job: Job, compiled: Compiled, dataset: Dataset, folder: Path, s
     step("export", "torch to ONNX")
     plain = export.export(
         compiled.module, job.input.height, job.input.width, folder / "float32.onnx",
-        in_folds=bool(dataset.folds), fused=job.fused,
+        in_folds=bool(dataset.folds), fused=fused,
     )  # fmt: skip
     graphs["float32"] = plain
     frames = _calibration_frames(job, dataset)

@@ -5,7 +5,6 @@ Run as ``python -m exporters.proof.measure < job.json > result.json``: a fresh p
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -17,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from edge.errors import ExportError
+from edge.errors import ExportError, WrongBoard
 from edge.inference.engine import Engine
 from edge.inference.preprocess import CALIBRATION, Preprocessor
 from edge.manifest import Execution, InputSpec, Latency
@@ -31,6 +30,7 @@ KIB_PER_MIB = 1024
 BUSY_SHARE = 0.15  # of the machine's cores; with less taken by others the median stays, by benchmarks/jitter.py
 _BUSY_FIELDS = (1, 2, 3, 6, 7, 8)  # of a line of /proc/stat: user, nice, system, irq, softirq, stolen by other guests
 MIB = 2**20
+REFUSED = 3  # exit status of the measuring process: the provider does not run the graph
 TOGETHER_SHARE = 0.25  # of the machine's memory: so much may candidates take that are timed while all are loaded
 
 
@@ -47,6 +47,19 @@ class Job(BaseModel):
     runs: int
     seconds: float
     together: bool = True  # all graphs are held at once; else each is loaded for its turn and dropped after it
+
+
+class Scoring(BaseModel):
+    """What to score: pictures uint8 [N, H, W, 3] in a file of numpy's, by one graph; the scores go into another such file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    execution: Execution
+    input: InputSpec
+    output: str
+    frames: Path
+    scores: Path
 
 
 class Timing(BaseModel):
@@ -70,25 +83,52 @@ def together(sizes_bytes: Sequence[float], machine_mib: float) -> bool:
     return sum(sizes_bytes) / MIB <= TOGETHER_SHARE * machine_mib
 
 
-def measure(job: Job) -> Timing:
-    """Run a job in a process of its own. Raises ExportError with that process's last words if it fails."""
+def measure(job: Job, python: Path | None = None) -> Timing:
+    """Run a job in a process of its own, of another interpreter if one is given. Raises ExportError with that process's last words."""
+    return Timing.model_validate_json(_in_process(job, python))
+
+
+def _in_process(job: Job | Scoring, python: Path | None) -> str:
+    """The other interpreter has an installation of its own, and must not find this environment's libraries in a working folder."""
+    command = [str(python), "-I"] if python else [sys.executable]
     done = subprocess.run(
-        [sys.executable, "-m", "exporters.proof.measure"],
+        [*command, "-m", "exporters.proof.measure"],
         input=job.model_dump_json(),
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=job.folder if python else Path(__file__).resolve().parents[2],
     )
+    if done.returncode == REFUSED:
+        raise WrongBoard(done.stderr.strip().splitlines()[-1])
     if done.returncode != 0:
-        raise ExportError(f"the timing process failed: {done.stderr.strip()[-2000:]}")
-    return Timing.model_validate_json(done.stdout)
+        raise ExportError(f"the measuring process failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
 
 
 def score_frames(
-    folder: Path, execution: Execution, spec: InputSpec, output: str, frames: NDArray[np.uint8]
+    folder: Path,
+    execution: Execution,
+    spec: InputSpec,
+    output: str,
+    frames: NDArray[np.uint8],
+    *,
+    python: Path | None = None,
 ) -> NDArray[np.float32]:
-    """Scores [N, K] of frames [N, H, W, 3] by the daemon's own inference stage."""
+    """Scores [N, K] of frames [N, H, W, 3] by the daemon's own inference stage, in another interpreter if one is given.
+
+    Raises:
+        WrongBoard: the provider does not run the whole graph.
+    """
+    if python is not None:
+        job = Scoring(
+            folder=folder, execution=execution, input=spec, output=output,
+            frames=folder / "frames.npy", scores=folder / "scores.npy",
+        )  # fmt: skip
+        np.save(job.frames, frames)
+        _in_process(job, python)
+        found: NDArray[np.float32] = np.load(job.scores)
+        return found
     engine = Engine.load(folder / execution.graph, execution, input_name=spec.name, output_name=output)
     return np.stack([engine.run(frame[None]) for frame in frames])
 
@@ -195,5 +235,19 @@ def _take_turns(
     return samples
 
 
+def main(text: str) -> int:
+    """Do a job given as JSON: a timing is printed, scores are saved."""
+    job: Job | Scoring = TypeAdapter(Job | Scoring).validate_json(text)
+    try:
+        if isinstance(job, Job):
+            sys.stdout.write(run(job).model_dump_json())
+        else:
+            np.save(job.scores, score_frames(job.folder, job.execution, job.input, job.output, np.load(job.frames)))
+    except WrongBoard as error:
+        sys.stderr.write(f"{error}\n")
+        return REFUSED
+    return 0
+
+
 if __name__ == "__main__":
-    json.dump(json.loads(run(Job.model_validate_json(sys.stdin.read())).model_dump_json()), sys.stdout)
+    sys.exit(main(sys.stdin.read()))

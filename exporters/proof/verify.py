@@ -80,29 +80,34 @@ def choose(measured: Sequence[Measured]) -> list[Candidate]:
     """
     keeping = [one for one in measured if one.parity.flips <= one.parity.flips_allowed]
     if not keeping:
-        table = "; ".join(f"{_name(one)}: {_flips(one)}, allowed {one.parity.flips_allowed}" for one in measured)
+        table = "; ".join(
+            f"{_name(one, measured[0])}: {_flips(one)}, allowed {one.parity.flips_allowed}" for one in measured
+        )
         tried = {one.execution.scheme for one in measured}
         advice = "" if "float32" in tried else "add float32 to quantization.schemes, or "
         raise ExportError(f"no candidate keeps the verdicts ({table}): {advice}raise tolerance.flips_share.")
     best = min(keeping, key=lambda one: one.latency.p50_ms)
-    floats = [one for one in measured if one.execution.scheme == "float32"]
-    float_p50 = min((one.latency.p50_ms for one in floats), default=None)
+    several = len({one.execution.provider for one in measured}) > 1
     return [
         Candidate(
             scheme=one.execution.scheme,
+            provider=one.execution.provider if several else None,
             intra_op_threads=one.execution.intra_op_threads,
             size_bytes=one.size_bytes,
             latency=one.latency,
             parity=one.parity,
             chosen=one is best,
-            verdict=_verdict(one, best, float_p50),
+            verdict=_verdict(one, best, measured),
         )
         for one in measured
     ]
 
 
-def _verdict(one: Measured, best: Measured, float_p50: float | None) -> str:
-    mine = one.latency.p50_ms
+def _verdict(one: Measured, best: Measured, measured: Sequence[Measured]) -> str:
+    mine, provider = one.latency.p50_ms, one.execution.provider
+    floats = [other for other in measured if other.execution.scheme == "float32"]
+    same = [other for other in floats if other.execution.provider == provider]
+    float_p50 = min((other.latency.p50_ms for other in same), default=None)
     words = []
     if one.parity.flips > one.parity.flips_allowed:
         words.append(f"passed over: {_flips(one)}, allowed {one.parity.flips_allowed}")
@@ -110,7 +115,7 @@ def _verdict(one: Measured, best: Measured, float_p50: float | None) -> str:
         words.append(f"chosen: fastest that keeps the verdicts, p50 {mine:.2f} ms, {_flips(one)}")
     else:
         words.append(
-            f"passed over: p50 {mine:.2f} ms against {best.latency.p50_ms:.2f} ms of {_name(best)}, {_flips(one)}"
+            f"passed over: p50 {mine:.2f} ms against {best.latency.p50_ms:.2f} ms of {_name(best, one)}, {_flips(one)}"
         )
     if one.execution.scheme != "float32" and float_p50 is not None:
         if mine > float_p50:
@@ -124,9 +129,12 @@ def _flips(one: Measured) -> str:
     return f"{one.parity.flips} of {one.parity.verdicts} verdicts flip"
 
 
-def _name(one: Measured) -> str:
-    threads = one.execution.intra_op_threads
-    return f"{one.execution.scheme} on {threads} thread{'s' if threads != 1 else ''}"
+def _name(one: Measured, beside: Measured | None = None) -> str:
+    """Scheme and threads, and the provider where it is another one than that of ``beside``."""
+    execution = one.execution
+    threads, provider = execution.intra_op_threads, execution.provider.removesuffix("ExecutionProvider")
+    other = beside is not None and beside.execution.provider != execution.provider
+    return f"{execution.scheme} on {threads} thread{'s' if threads != 1 else ''}{f' by {provider}' if other else ''}"
 
 
 def golden_tolerance(scheme: str) -> float:

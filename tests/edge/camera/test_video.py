@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -88,6 +89,51 @@ def test_a_file_is_played_at_its_own_speed_and_again(tmp_path: Path) -> None:
     stamps = [shot.captured_wall_ns for shot in found]
     assert stamps == sorted(stamps)
     assert abs(stamps[-1] - time.time_ns()) < 10_000_000_000
+
+
+LOOPBACK = next(iter(sorted(Path("/sys/devices/virtual/video4linux").glob("video*"))), None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(LOOPBACK is None, reason="no virtual USB camera: `modprobe v4l2loopback`, where the kernel has it")
+def test_a_usb_camera_without_motion_jpeg_is_decoded() -> None:
+    """What it gives by itself is taken, here YUV, and becomes a JPEG of the same picture."""
+    assert LOOPBACK is not None
+    device, over = f"/dev/{LOOPBACK.name}", threading.Event()
+
+    def send() -> None:
+        with av.open(device, "w", format="v4l2") as container:
+            stream = container.add_stream("rawvideo", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuyv422"
+            while not over.wait(0.04):
+                frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 90, np.uint8), format="rgb24")
+                container.mux(stream.encode(frame.reformat(format="yuyv422")))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        (shot,) = shots(f"v4l2://{device}", 1)
+    finally:
+        over.set()
+        sender.join()
+    assert (shot.transcoded, shot.size_px()) == (True, (320, 240))
+    assert grey(shot.encoded(95)) == pytest.approx(90, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("layout", "wanted"),
+    [("gray", (90, 90, 90)), ("rgb24", (90, 60, 30)), ("bgr24", (30, 60, 90)), ("bayer_rggb8", (90, 90, 90))],
+)
+def test_a_raw_picture_keeps_its_colours(layout: str, wanted: tuple[int, int, int]) -> None:
+    """Of whichever layout a sensor has, and of a width that is no multiple of anything."""
+    from edge.camera.video import raw_picture
+
+    pixels = np.full((30, 50), 90, np.uint8) if "24" not in layout else np.full((30, 50, 3), (90, 60, 30), np.uint8)
+    picture = raw_picture(pixels.tobytes(), 50, 30, layout)
+    assert (picture.width, picture.height) == (50, 30)
+    found = simplejpeg.decode_jpeg(picture.jpeg(95))
+    assert found.shape == (30, 50, 3)
+    assert found[8:16, 8:16].mean(axis=(0, 1)) == pytest.approx(wanted, abs=3)
 
 
 def test_every_file_that_is_no_video_has_its_own_code(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_busy_machine_is_asked_again_only_where_it_matters(monkeypatch: pytest
     def attempts(*found: measure.Timing) -> tuple[measure.Timing, int]:
         left = list(found)
         waits: list[float] = []
-        monkeypatch.setattr(measure, "measure", lambda _job: left.pop(0))
+        monkeypatch.setattr(measure, "measure", lambda _job, _python: left.pop(0))
         step = Progress(lambda _line: None, lambda: 0.0)
         best = candidates.measure_quietly(cast("measure.Job", None), 40.0, step, waits.append)
         return best, len(waits)
