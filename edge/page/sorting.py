@@ -6,9 +6,9 @@ picture is asked for by the hash of its name.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 import tempfile
 import threading
 import zipfile
@@ -149,10 +149,12 @@ class Sorting:
         if not label:
             if old is not None:
                 old.path.unlink()
+                _rmdir(old.path.parent)
             return ""
         if old is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
             old.path.replace(target)
+            _rmdir(old.path.parent)
             return ""
         content = self._bytes(source, name)
         held = [copy for place in self._places() for copy in self._copies(place).values()]
@@ -212,11 +214,11 @@ class Sorting:
         return content
 
 
-def empty_folders_gone(folder: Path, label: str) -> None:
-    """Take away a label without pictures, so that no recipe speaks of it."""
-    place = folder / label
-    if place.is_dir() and not any(path.is_file() for path in place.rglob("*")):
-        shutil.rmtree(place)
+def _rmdir(folder: Path) -> None:
+    """Take away a source's folder of a label, and the label's own, once they are empty: a draft would speak of them."""
+    with contextlib.suppress(OSError):  # something is left in it
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _told(same: Sequence[Copy], label: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge.errors import ConfigError, EdgeError, RejectedInput
 from edge.page.job import Jobs, Order
 from edge.page.settings import WorkshopSettings
-from edge.page.sorting import LABEL, MB, NORMAL, UNSURE, Sorting, empty_folders_gone
+from edge.page.sorting import LABEL, MB, NORMAL, UNSURE, Sorting
 from edge.parsing.structure import Bounds, json_within
 from edge.parsing.toml_file import words
 
@@ -155,12 +155,8 @@ class Workshop:
                 )
         counts = self.sorting.counts()
         for fault in self.faults().faults:
-            if fault.label not in labels:
-                if counts[fault.label]:
-                    raise ConfigError(
-                        f"{counts[fault.label]} pictures are sorted as {fault.label}: sort them again first"
-                    )
-                empty_folders_gone(self.sorting.folder, fault.label)
+            if fault.label not in labels and counts[fault.label]:
+                raise ConfigError(f"{counts[fault.label]} pictures are sorted as {fault.label}: sort them again first")
         text = json.dumps(wanted.model_dump(by_alias=True), indent=1, ensure_ascii=False)
         try:
             self._words.parent.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,7 @@ function curve({ id, title, threshold, days, flags, unknown, armed, rows }) {
     const up = (value) => (HEIGHT - 4 - (value / top) * (HEIGHT - 8)).toFixed(1);
     plot.setAttribute("aria-label", `alarms of ${title} over thresholds from ${number(first)} to ${number(first + span)}, at most ${top.toFixed(1)}`);
     plot.replaceChildren(
-      svg("polyline", { points: here.map((row) => `${across(row[0])},${up(shown(row))}`).join(" ") }),
+      svg("polyline", { points: here.flatMap((row, index) => [across(row[0]), across(thresholds[index + 1] ?? row[0])].map((x) => `${x},${up(shown(row))}`)).join(" ") }), // between two that were tried nothing is known
       svg("line", { class: "limit", x1: across(threshold), x2: across(threshold), y1: 0, y2: HEIGHT }),
       svg("line", { class: "chosen", x1: across(chosen), x2: across(chosen), y1: 0, y2: HEIGHT }));
     const now = at(threshold, seconds);

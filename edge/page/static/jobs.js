@@ -9,7 +9,8 @@ export function jobView(ended) {
   const status = el("p", { class: "verdict", role: "status" });
   const output = el("pre", { class: "output", tabindex: 0, role: "region", "aria-label": "output of the job" });
   const cancel = el("button", { type: "button", hidden: true, onclick: () => api("workshop/cancel", {}).catch((error) => say(error.message, true)) }, "Cancel");
-  const box = el("section", { "aria-label": "job", hidden: true }, status, el("div", { class: "row" }, cancel), output);
+  const missing = el("ul", { class: "unknown" });
+  const box = el("section", { "aria-label": "job", hidden: true }, status, missing, el("div", { class: "row" }, cancel), output);
   let shown = null;
 
   async function follow(job) {
@@ -28,6 +29,8 @@ export function jobView(ended) {
         if (isAtEnd) output.scrollTop = output.scrollHeight;
         text(status, `${about.kind} of ${about.user}, ${clock(about.at)}: ${about.status}${about.why ? `, ${about.why}` : ""}`);
         cancel.hidden = !isRunning;
+        const warnings = output.textContent.split("\n").filter((line) => line.startsWith("warning: ")).map((line) => line.slice(9));
+        missing.replaceChildren(...[...new Set(warnings)].map((line) => el("li", {}, line)));
         if (!isRunning) ended(about);
       } catch (error) {
         if (error.status) throw error;

@@ -36,7 +36,12 @@ function updateNode(card, node) {
   text(card.parts.now, unknown ? `unknown since ${clock(unknown.since)}: ${unknown.why}` : `${model} runs`);
   for (const button of card.parts.buttons) button.disabled = Boolean(unknown);
   const found = store.events.filter((event) => event.node === node && (event.subject === "reload" || event.what.startsWith("reload"))).slice(-6).reverse();
-  keyed(card.parts.events, found, ({ epoch, seq }) => `${epoch} ${seq}`, (event) => el("li", {}, `${clock(event.ts)} ${event.what.replaceAll("_", " ")}${event.user ? ` by ${event.user}` : ""}: ${event.detail}`), () => {});
+  keyed(card.parts.events, found, ({ epoch, seq }) => `${epoch} ${seq}`, (event) => el("li", {}, told(event)), () => {});
+}
+
+function told({ ts, subject, what, user, detail }) {
+  const words = subject === "reload" ? `asked by ${user ?? "-"}, ${what.replaceAll("_", " ")}` : what;
+  return `${clock(ts)} ${words}${detail ? `: ${detail.replace(/^[: ]+/, "")}` : ""}`;
 }
 
 function confirm(node, input, isNew) {

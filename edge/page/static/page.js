@@ -73,6 +73,7 @@ function route() {
   const name = location.hash.slice(1) in screens ? location.hash.slice(1) : "alarms";
   const tabs = document.getElementById("tabs");
   tabs.replaceChildren(...Object.entries(screens).map(([key, [words]]) => el("li", {}, el("a", { href: `#${key}`, "aria-current": key === name && "page" }, words))));
+  tabs.querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   main.replaceChildren();
   update = screens[name][1](main);
   refresh();

@@ -11,7 +11,7 @@ export function regionScreen(main) {
   const inputs = Object.fromEntries(SIDES.map(([name]) => [name, el("input", { id: `r-${name}`, type: "number", min: 0, max: 100, step: 0.1, value: box[name] })]));
   const camera = el("select", { id: "r-camera" });
   const source = el("select", { id: "r-source" });
-  const name = el("input", { id: "r-name", value: "region1", maxlength: 64, pattern: "[A-Za-z0-9_-]+", autocomplete: "off" });
+  const name = el("input", { id: "r-name", value: "region1", maxlength: 64, pattern: "[A-Za-z0-9_\\-]+", autocomplete: "off" });
   const picture = el("img", { class: "picture", alt: "picture to draw a box on", draggable: "false" });
   const frame = svg("rect", { class: "box" });
   const overlay = svg("svg", { viewBox: `0 0 ${FULL} ${FULL}`, preserveAspectRatio: "none", class: "overlay", "aria-hidden": "true" }, frame);

@@ -5,7 +5,7 @@ import { api } from "./store.js";
 const AHEAD = 8; // pictures that are asked for before the last one known is shown
 
 export function sortScreen(main) {
-  const held = { queue: [], seen: new Set(), undone: [], current: null, busy: false, state: null };
+  const held = { queue: [], seen: new Set(), undone: [], current: null, waiting: 0, chain: Promise.resolve(), state: null };
   const parts = {
     source: el("select", { id: "s-source" }), show: el("select", { id: "s-show" }), fault: el("select", { id: "s-fault" }),
     progress: el("progress", { "aria-label": "sorted" }), counts: el("p", { class: "soft", role: "status" }), name: el("p", { class: "soft" }),
@@ -14,7 +14,7 @@ export function sortScreen(main) {
   const doing = el("div", { class: "row keys" },
     button("Normal", "n", () => sort("normal")), button("Fault", "f", () => sort(parts.fault.value)), button("Unsure", "u", () => sort("unsure")), button("Take back", "z", undo));
   const stage = el("section", { class: "stage", tabindex: 0, "aria-label": "picture to sort: n normal, f fault, u unsure, z take back" },
-    parts.picture, parts.empty, parts.name, doing, parts.note);
+    doing, parts.name, parts.picture, parts.empty, parts.note);
   main.append(el("h2", {}, "Sort pictures"),
     el("div", { class: "row" }, field("Source", parts.source), field("Show", parts.show), field("Fault", parts.fault)),
     el("div", { class: "row" }, parts.progress), parts.counts, stage);
@@ -84,42 +84,51 @@ export function sortScreen(main) {
     return `api/workshop/pictures/${encodeURIComponent(parts.source.value)}/${id}`;
   }
 
-  async function put(source, one, label) {
-    held.busy = true;
-    try {
-      const { note } = await api("workshop/sort", { source, picture: one.id, label });
-      text(parts.note, `${one.name}: ${label || "taken back"}${note ? `. ${note}` : ""}`);
-      await load();
-      return true;
-    } catch (error) {
-      say(error.message, true);
-      return false;
-    } finally {
-      held.busy = false;
-    }
+  // One after the other and behind the eye: the next picture is there before the last one is kept.
+  function keep(source, one, label, failed) {
+    held.waiting += 1;
+    held.chain = held.chain.then(async () => {
+      try {
+        const { note } = await api("workshop/sort", { source, picture: one.id, label });
+        text(parts.note, `${one.name}: ${label || "taken back"}${note ? `. ${note}` : ""}`);
+      } catch (error) {
+        say(error.message, true);
+        failed();
+        show();
+      }
+      held.waiting -= 1;
+      if (held.waiting === 0) await load().catch((error) => say(error.message, true));
+    });
   }
 
-  async function sort(label) {
+  function sort(label) {
     const one = held.current;
-    if (!one || held.busy) return;
+    if (!one) return;
     if (!label) {
       say("Name the fault first, under Build.", true);
       return;
     }
-    const source = parts.source.value;
-    if (!(await put(source, one, label))) return;
-    held.undone.push({ source, one: { ...one, label }, before: one.label });
+    const last = { source: parts.source.value, one: { ...one, label }, before: one.label };
+    held.undone.push(last);
     held.queue.shift();
-    if (held.queue.length < AHEAD) await more().catch((error) => say(error.message, true));
+    keep(last.source, one, label, () => {
+      held.undone = held.undone.filter((other) => other !== last);
+      if (last.source === parts.source.value) held.queue.unshift(one);
+    });
     show();
+    if (held.queue.length < AHEAD) more().then(() => held.current || show()).catch((error) => say(error.message, true));
   }
 
-  async function undo() {
-    const last = held.undone.at(-1);
-    if (!last || held.busy) return;
-    if (!(await put(last.source, last.one, last.before))) return;
-    held.undone.pop();
-    if (last.source === parts.source.value) held.queue.unshift({ ...last.one, label: last.before });
+  function undo() {
+    const last = held.undone.pop();
+    if (!last) return;
+    const isHere = last.source === parts.source.value;
+    const one = { ...last.one, label: last.before };
+    if (isHere) held.queue.unshift(one);
+    keep(last.source, one, last.before, () => {
+      held.undone.push(last);
+      if (isHere) held.queue = held.queue.filter((other) => other !== one);
+    });
     show();
   }
 
