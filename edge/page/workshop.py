@@ -146,6 +146,8 @@ class Workshop:
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {words(first)}") from error
+        if wanted == self.faults():
+            return
         labels = [fault.label for fault in wanted.faults]
         for label in labels:
             is_taken = label.rpartition("_")[2] in NORMAL_WORDS or label in OTHER_FOLDERS
