@@ -112,8 +112,8 @@ $(BIN)/python:
 	  { echo "Python 3.11 or newer with venv is needed: install python3 and python3-venv, or say PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(LOCKS)/demo.txt | $(BIN)/python
-	$(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/demo.txt
+$(VENV)/.demo: $(LOCKS)/demo.txt $(LOCKS)/page.txt | $(BIN)/python
+	$(PIP) install -q --require-hashes --no-deps -r $(LOCKS)/demo.txt -r $(LOCKS)/page.txt
 	@touch $@
 
 $(VENV)/.dev: $(LOCKS)/dev.txt | $(BIN)/python

@@ -181,6 +181,9 @@ def _add_beginnings(commands: Commands[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="pictures in which the file of labels marks nothing are normal; default: they are left out",
     )
+    drafter.add_argument(
+        "--words", type=Path, metavar="FILE", help="faults.json of edge-page: title and phrasings of each label"
+    )
     for kind in ("coco", "label-studio"):
         drafter.add_argument(
             f"--{kind}-out",
@@ -210,7 +213,14 @@ def _init(options: argparse.Namespace) -> int:
 
     wanted: dict[Format, Path | None] = {"coco": options.coco_out, "label-studio": options.label_studio_out}
     labels_out = {kind: path for kind, path in wanted.items() if path is not None}
-    wishes = Wishes(options.labels, options.checkpoint, tuple(options.normal), options.unmarked_is_normal, labels_out)
+    wishes = Wishes(
+        options.labels,
+        options.checkpoint,
+        tuple(options.normal),
+        options.unmarked_is_normal,
+        labels_out,
+        options.words,
+    )
     print("\n".join(write_recipe(options.folder, options.out, wishes)))
     return 0
 

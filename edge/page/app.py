@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,16 +20,17 @@ from starlette.routing import Route
 
 from edge.console.view import EVENT_COLUMNS, event_csv
 from edge.errors import BrokerError, ConfigError, EdgeError, RejectedInput
+from edge.page.answers import Handler, body_of, image, json_bytes, pieces, problem
+from edge.page.engineer import Engineer
 from edge.page.feed import Feed
 from edge.page.guard import Guard
-from edge.page.plant import ANSWER_S, Plant
+from edge.page.plant import ANSWER_S, RELOAD_S, Plant
 from edge.page.sessions import Session, Sessions, Throttle, same_secret
 from edge.page.settings import PageSettings
 from edge.page.shelf import Shelf, facts
-from edge.page.users import MOST_CHARACTERS, NOBODY, VERBS_OF, Users, matches
-from edge.parsing.structure import Bounds, json_within
+from edge.page.users import MOST_CHARACTERS, NOBODY, VERBS_OF, Role, Users, matches
+from edge.page.workshop import Workshop
 from edge.units import NS_PER_S
-from edge.wire.topics import content_type
 from edge.wire.verbs import Verb
 
 STATIC = Path(__file__).parent / "static"
@@ -40,11 +40,8 @@ PULSE_S = 2.0  # a browser that hears nothing for much longer shows everything a
 MOST_STREAMS = 40
 MOST_TRIALS = 4  # passwords that wait to be tried: each takes 16 MB and some 0.3 s of a core
 MOST_HISTORY = 5_000
-BODY = Bounds(size_bytes=16_384, values=200, depth=4)
-_FIELDS = ("alarm_id", "occurrence_id", "comment", "duration_s", "one_shot", "camera", "valid")
+_FIELDS = ("alarm_id", "occurrence_id", "comment", "duration_s", "one_shot", "camera", "valid", "bundle", "weaker")
 _log = logging.getLogger(__name__)
-
-Handler = Callable[[Request, Session], Awaitable[Response]]
 
 
 class Page:
@@ -69,6 +66,7 @@ class Page:
         self.shelf = Shelf([one for one in settings.evidence if not settings.nodes or one.node in settings.nodes])
         self.is_secure = settings.server.cert_file is not None
         self.cookie = "__Host-edge_page" if self.is_secure else "edge_page"
+        self.workshop = None if settings.workshop is None else Workshop(settings.workshop)
         self.stopping = asyncio.Event()
         self._streams = 0
         self._trials = 0
@@ -94,6 +92,8 @@ class Page:
             Route("/api/evidence/{node}/{occurrence}/zip", self._inside(self._zip), methods=["GET"]),
             Route("/api/evidence/{node}/{occurrence}/{frame:int}", self._inside(self._frame), methods=["GET"]),
         ]
+        if self.workshop is not None:
+            routes += Engineer(self.workshop).routes(self._inside)
         app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, 500: _internal})
         return Guard(app, self.settings.server.accepted_names(), "https" if self.is_secure else "http")
 
@@ -117,31 +117,31 @@ class Page:
         async def route(request: Request) -> Response:
             session = self.session(request, is_sign=is_sign)
             if session is None:
-                return _problem(401, "sign in first")
+                return problem(401, "sign in first")
             if request.method == "POST" and not same_secret(request.headers.get("x-csrf-token", ""), session.csrf):
-                return _problem(403, "this request does not carry the session's secret: load the page again")
+                return problem(403, "this request does not carry the session's secret: load the page again")
             try:
                 return await handler(request, session)
             except ConfigError as error:
-                return _problem(400, str(error))
+                return problem(400, str(error))
             except RejectedInput as error:
-                return _problem(400, error.detail)
+                return problem(400, error.detail)
             except EdgeError as error:
-                return _problem(404, str(error))
+                return problem(404, str(error))
 
         return route
 
     async def _login(self, request: Request) -> Response:
         try:
-            given = await _body(request)
+            given = await body_of(request)
         except RejectedInput as error:
-            return _problem(400, error.detail)
+            return problem(400, error.detail)
         name, password = str(given.get("user", ""))[:64], str(given.get("password", ""))
         address = request.client.host if request.client else "?"
         wait_s = self.throttle.wait_s(name, address, time.monotonic_ns())
         if wait_s > 0 or self._trials >= MOST_TRIALS:
             pause = {"Retry-After": str(int(wait_s) + 1)}
-            return _problem(429, f"too many trials: wait {int(wait_s) + 1} s", pause)
+            return problem(429, f"too many trials: wait {int(wait_s) + 1} s", pause)
         user = self.users.get(name)
         self._trials += 1
         try:
@@ -154,7 +154,7 @@ class Page:
         if user is None or not is_right:
             self.throttle.failed(name, address, time.monotonic_ns())
             _log.warning("sign-in refused: user %s from %s", ascii(name), address)
-            return _problem(403, "name or password is wrong")
+            return problem(403, "name or password is wrong")
         self.throttle.succeeded(name, address)
         token, session = self.sessions.begin(user, time.monotonic_ns())
         _log.info("signed in: %s (%s) from %s", name, user.role, address)
@@ -182,13 +182,14 @@ class Page:
             "csrf": session.csrf,
             "title": self.settings.title,
             "evidence": self.shelf.nodes(),
+            "workshop": self.workshop is not None and role is Role.ENGINEER,
         }
 
     # What is now.
 
     async def _live(self, request: Request, session: Session) -> Response:  # noqa: ARG002 - as every route
         if self._streams >= MOST_STREAMS:
-            return _problem(503, "too many browsers watch at once")
+            return problem(503, "too many browsers watch at once")
         return StreamingResponse(
             self._stream(request), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
         )
@@ -201,7 +202,7 @@ class Page:
             while not self.stopping.is_set():
                 news = feed.news()
                 if news is not None:
-                    yield b"data: %b\n\n" % _json(news)
+                    yield b"data: %b\n\n" % json_bytes(news)
                     quiet_s = 0.0
                 elif quiet_s >= PULSE_S:
                     yield b"event: pulse\ndata: {}\n\n"
@@ -217,27 +218,28 @@ class Page:
     # Commands.
 
     async def _command(self, request: Request, session: Session) -> Response:
-        given = await _body(request)
+        given = await body_of(request)
         node, verb = str(given.get("node", "")), str(given.get("verb", ""))
         if verb not in set(Verb):
-            return _problem(400, "there is no such command")
+            return problem(400, "there is no such command")
         if Verb(verb) not in VERBS_OF[session.user.role]:
-            return _problem(403, f"the role {session.user.role.value} may not {verb.replace('_', ' ')}")
+            return problem(403, f"the role {session.user.role.value} may not {verb.replace('_', ' ')}")
         if node not in self.plant.board.nodes:
-            return _problem(404, "there is no such node")
+            return problem(404, "there is no such node")
         if Verb(verb) is Verb.ACK and not given.get("occurrence_id"):
-            return _problem(400, "an acknowledgement names the occurrence that was seen")
+            return problem(400, "an acknowledgement names the occurrence that was seen")
         fields = {name: given[name] for name in _FIELDS if given.get(name) is not None} | {"user": session.user.name}
         try:
             future = self.plant.command(node, Verb(verb), fields)
         except BrokerError as error:
-            return _problem(503, str(error))
+            return problem(503, str(error))
+        patience_s = RELOAD_S if Verb(verb) is Verb.RELOAD else ANSWER_S
         try:
-            reply = await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_S)
+            reply = await asyncio.wait_for(asyncio.wrap_future(future), patience_s)
         except TimeoutError:
             self.plant.forget(future)
             _log.warning("no answer: %s of %s at %s", verb, session.user.name, ascii(node))
-            return _problem(504, _no_answer(verb, is_refused=self.plant.is_refused()))
+            return problem(504, _no_answer(verb, patience_s, is_refused=self.plant.is_refused()))
         _log.info("%s: %s at %s, %s", session.user.name, verb, node, reply.get("code"))
         return JSONResponse(dict(reply))
 
@@ -245,9 +247,9 @@ class Page:
         for _ in range(20):  # a snapshot's answer may come before its picture
             picture = self.plant.picture(request.path_params["sha256"])
             if picture is not None:
-                return _image(picture)
+                return image(picture)
             await asyncio.sleep(0.1)
-        return _problem(404, "the picture did not come, or newer ones took its place")
+        return problem(404, "the picture did not come, or newer ones took its place")
 
     # What was.
 
@@ -278,27 +280,15 @@ class Page:
         if number < len(found.frames):
             picture = await run_in_threadpool(found.picture, found.frames[number])
         if picture is None:
-            return _problem(404, "this picture is not there, or its bytes are not those that were written")
-        return _image(picture)
+            return problem(404, "this picture is not there, or its bytes are not those that were written")
+        return image(picture)
 
     async def _zip(self, request: Request, session: Session) -> Response:
         node, occurrence = _occurrence(request)
         held = await run_in_threadpool(self.shelf.zipped, node, occurrence)
         _log.info("evidence of %s fetched by %s", occurrence, session.user.name)
         headers = {"Content-Disposition": f'attachment; filename="{occurrence}.zip"'}
-        return StreamingResponse(_pieces(held), media_type="application/zip", headers=headers)
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object of a request.
-
-    Raises:
-        RejectedInput: it is none.
-    """
-    document = json_within(await request.body(), BODY)
-    if not isinstance(document, dict):
-        raise RejectedInput("not_json", "send a JSON object")
-    return cast("dict[str, Any]", document)
+        return StreamingResponse(pieces(held), media_type="application/zip", headers=headers)
 
 
 def _occurrence(request: Request) -> tuple[str, str]:
@@ -321,40 +311,20 @@ def _asset(path: Path) -> Callable[[Request], Awaitable[Response]]:
     return route
 
 
-def _image(picture: bytes) -> Response:
-    return Response(picture, media_type=content_type(picture), headers={"Cache-Control": "private, max-age=600"})
-
-
-async def _pieces(held: IO[bytes]) -> AsyncIterator[bytes]:
-    try:
-        while piece := await run_in_threadpool(held.read, 65_536):
-            yield piece
-    finally:
-        held.close()
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _problem(status: int, words: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": words}, status, dict(headers or {}))
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     """What no route answers: an unknown address, another method, a body that grew too large."""
     del request
     found = cast("HTTPException", error)
-    return _problem(found.status_code, found.detail, found.headers)
+    return problem(found.status_code, found.detail, found.headers)
 
 
 async def _internal(request: Request, error: Exception) -> Response:
     del request
     _log.error("internal error", exc_info=error)
-    return _problem(500, "an internal error: see the log of edge-page")
+    return problem(500, "an internal error: see the log of edge-page")
 
 
-def _no_answer(verb: str, *, is_refused: bool) -> str:
+def _no_answer(verb: str, patience_s: float, *, is_refused: bool) -> str:
     if is_refused:
         return "the broker's access rules do not let this page send commands: see docs/page.md"
-    return f"no answer in {ANSWER_S:.0f} s: {verb} may still be carried out; look at the alarm before you ask again"
+    return f"no answer in {patience_s:.0f} s: {verb} may still be carried out; look at the alarm before you ask again"

@@ -42,6 +42,7 @@ from edge.wire.topics import (
 from edge.wire.verbs import Verb
 
 ANSWER_S = 10.0
+RELOAD_S = 180.0  # a large bundle is read and proven beside the frames of the running one
 PICTURES_KEPT = 8
 PICTURE_BYTES = 4_000_000
 MOST_WAITING = 200

@@ -106,6 +106,8 @@ async def _serve(settings: PageSettings) -> None:
             await pulse
         finally:
             plant.stop()
+            if page.workshop is not None:
+                page.workshop.close()
 
 
 def _listening(settings: PageSettings) -> socket.socket:

@@ -57,6 +57,37 @@ class EvidenceFolder(Section):
     folder: Path = Field(description="the folder `evidence` inside its node.state_dir, or a mount of it")
 
 
+class PictureSource(Section):
+    """A folder of one camera's pictures that an engineer sorts and backtests on; it is only read."""
+
+    id: Identifier = Field(description="its name on the page")
+    folder: Path = Field(
+        description="what `record` wrote of a camera, or `unsorted` of a collected one; no sub-folders"
+    )
+
+
+class WorkshopSettings(Section):
+    """What engineers work with: pictures to sort, and the toolchain of this machine. Nothing outside these folders is read or written."""
+
+    folder: Path = Field(description="the page's own: sorted copies, words, jobs and who did what; it is made")
+    name: Identifier = Field(default="pictures", description="of the sorted pictures and of the bundles made of them")
+    bundles: Path | None = Field(
+        default=None,
+        description="where builds put bundles; none: `bundles` inside folder. A site's bundle lies there to go live by name",
+    )
+    board: str = Field(default="", max_length=200, description="a board of `edge-export boards`, or a .toml file")
+    checkpoint: Path | None = Field(default=None, description="folder of the checkpoint that builds start from")
+    export: tuple[str, ...] = Field(
+        default=(), max_length=16, description="the command edge-export; none: of the page's own Python"
+    )
+    max_mb: Positive = Field(default=4_000.0, description="MB of sorted copies; beyond it nothing is sorted")
+    sources: tuple[PictureSource, ...] = Field(default=(), max_length=64, description="pictures to sort")
+
+    def place_of_bundles(self) -> Path:
+        """Where bundles lie."""
+        return self.folder / "bundles" if self.bundles is None else self.bundles
+
+
 class SessionSettings(Section):
     """How long somebody stays signed in."""
 
@@ -78,6 +109,9 @@ class PageSettings(Section):
     server: ServerSettings = ServerSettings()
     sessions: SessionSettings = SessionSettings()
     evidence: tuple[EvidenceFolder, ...] = Field(default=(), max_length=64, description="of nodes on this machine")
+    workshop: WorkshopSettings | None = Field(
+        default=None, description="for engineers: sort pictures, build, backtest; none: no such screens"
+    )
     insecure_dev: bool = Field(
         default=False, description="allow a broker on another machine without TLS; for a test bench"
     )
@@ -108,8 +142,22 @@ def load_page(path: Path) -> PageSettings:
     evidence = tuple(one.model_copy(update=_anchored(one, root, "folder")) for one in settings.evidence)
     if len({one.node for one in evidence}) != len(evidence):
         raise ConfigError(f"{path}: evidence names a node twice: one folder for each")
-    parts = {"broker": broker, "server": server, "evidence": evidence}
+    parts = {
+        "broker": broker,
+        "server": server,
+        "evidence": evidence,
+        "workshop": None if settings.workshop is None else _workshop(settings.workshop, root, path),
+    }
     return settings.model_copy(update=parts | _anchored(settings, root, "users_file"))
+
+
+def _workshop(workshop: WorkshopSettings, root: Path, path: Path) -> WorkshopSettings:
+    sources = tuple(one.model_copy(update=_anchored(one, root, "folder")) for one in workshop.sources)
+    if len({one.id for one in sources}) != len(sources):
+        raise ConfigError(f"{path}: workshop.sources has an id twice: each needs its own")
+    board = str(root / workshop.board) if workshop.board.endswith(".toml") else workshop.board
+    places = _anchored(workshop, root, "folder", "bundles", "checkpoint")
+    return workshop.model_copy(update={"sources": sources, "board": board, **places})
 
 
 def _anchored(section: Section, root: Path, *names: str) -> dict[str, Path | None]:

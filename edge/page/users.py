@@ -41,7 +41,7 @@ class Role(StrEnum):
 
 
 _OPERATOR = frozenset({Verb.ACK, Verb.RESET, Verb.SHELVE, Verb.UNSHELVE, Verb.EXPLAIN, Verb.SNAPSHOT, Verb.REPLAY})
-_ENGINEER = frozenset({Verb.SUPPRESS, Verb.UNSUPPRESS, Verb.OUT_OF_SERVICE, Verb.IN_SERVICE, Verb.REBIRTH})
+_ENGINEER = frozenset({Verb.SUPPRESS, Verb.UNSUPPRESS, Verb.OUT_OF_SERVICE, Verb.IN_SERVICE, Verb.REBIRTH, Verb.RELOAD})
 VERBS_OF: Mapping[Role, frozenset[Verb]] = {
     Role.READ_ONLY: frozenset(),
     Role.OPERATOR: _OPERATOR,

@@ -50,6 +50,12 @@ def add_backtest_command(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="write the report there too, as one page with the highest-scored pictures",
     )
+    parser.add_argument(
+        "--thresholds",
+        type=Path,
+        metavar="FILE",
+        help="write alarms at many thresholds and delays there too, as JSON; edge-page has a slider for it",
+    )
     parser.add_argument("--json", action="store_true", help="every flag and transition as JSON, in place of the report")
     parser.set_defaults(command=_backtest, run=_backtest)  # the two programs name it differently
 
@@ -63,6 +69,7 @@ def _backtest(options: argparse.Namespace) -> int:
     from edge.replay.recorded import read_folder
     from edge.replay.report import as_plain, backtest_lines, comparison_lines
     from edge.replay.setup import at_level, backtest, site_for, ungated
+    from edge.replay.sweep import sweep
 
     if options.html is not None and options.json:
         raise ConfigError("--html is the report as a page, and --json is in place of the report: choose one")
@@ -76,6 +83,8 @@ def _backtest(options: argparse.Namespace) -> int:
     outcomes = [backtest(site, bundle, recorded, options.workers) for site, bundle in zip(sites, bundles, strict=True)]
     plans = [make_plan(site, bundle) for site, bundle in zip(sites, bundles, strict=True)]
     holds = True
+    if options.thresholds is not None:
+        _write(options.thresholds, json.dumps(sweep(plans[0], outcomes[0])).encode())
     if options.json:
         text = json.dumps([as_plain(outcome) for outcome in outcomes], indent=1)
     else:

@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--snapshot", type=Path, metavar="FILE", help="write a picture of the flagged parts (.jpg or .png)"
     )
+    parser.add_argument(
+        "--no-page", action="store_true", help="do not open the operators' page, which is there where its extra is"
+    )
     return parser
 
 
@@ -88,7 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bundle = options.bundle or BUNDLES[options.model]
     generative = options.bundle is None and options.model == "generative"
     criteria = GENERATIVE_CRITERIA if generative else CRITERIA
-    wish = Wish(bundle, options.broker, options.seconds, options.fps, options.seed, options.snapshot is not None)
+    wish = Wish(
+        bundle,
+        options.broker,
+        options.seconds,
+        options.fps,
+        options.seed,
+        options.snapshot is not None,
+        not options.no_page,
+    )
     with tempfile.TemporaryDirectory(prefix="plantflag-demo-") as folder:
         try:
             demo = Demo(wish, open_bundle(bundle), Path(folder), screen.show)

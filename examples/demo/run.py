@@ -23,6 +23,7 @@ from edge.wire.envelope import Incoming, Outgoing, Subscription
 from edge.wire.messages import Alarm, Command, timestamp
 from examples.demo.broker import free_port
 from examples.demo.pace import pace_of
+from examples.demo.page import DemoPage, is_installed, step_back
 from examples.demo.site import site_document, toml_text
 from examples.demo.story import CHANNELS, channels_for, line_settings
 from examples.demo.watch import Watch
@@ -42,7 +43,7 @@ class DemoFailed(EdgeError):  # noqa: N818 - names what happened, as edge.errors
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for on the command line; `broker` None: an embedded one."""
+    """What was asked for on the command line; `broker` None: an embedded one, `page` opens the operators' page where it is installed."""
 
     bundle: Path
     broker: tuple[str, int] | None
@@ -50,6 +51,7 @@ class Wish:
     fps: float
     seed: int
     keep_frames: bool = False
+    page: bool = False
 
 
 class Child:
@@ -113,6 +115,7 @@ class Demo:
     def __init__(self, wish: Wish, bundle: Bundle, folder: Path, show: Callable[[Watch], None]) -> None:
         self._wish, self._folder, self._show = wish, folder, show
         self._children: list[Child] = []
+        self._page: Child | None = None  # none of the children: the demo goes on without it
         self._inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._link: Connection | None = None
         self._asked: str | None = None
@@ -158,6 +161,7 @@ class Demo:
             self.watch.note("start", self._pace.note)
         self._connect(site)
         self._start("daemon", ["-m", "edge", "run", "--config", str(config)])
+        self._open_page(host, port)
         arguments = ["--seed", str(self._wish.seed), "--fps", str(self._pace.fps), "--frames", str(self._frame_count)]
         plant = self._start("plant", ["-m", "examples.demo.plant", "--config", str(config), *arguments], talks=True)
         self._until(self._everybody_ready, START_TIMEOUT_S, "broker, daemon and plant to be ready")
@@ -168,6 +172,8 @@ class Demo:
 
     def close(self) -> None:
         """Stop everything, the daemon first so that its last messages are received; what it retained on a broker of others is cleared."""
+        if self._page is not None:
+            self._page.stop()
         for child in reversed(self._children):
             if child.name == "broker" and self._link is not None:
                 self._link.stop()
@@ -184,6 +190,15 @@ class Demo:
         child = Child(name, arguments, self._folder, talks=talks)
         self._children.append(child)
         return child
+
+    def _open_page(self, host: str, port: int) -> None:
+        if not self._wish.page or not is_installed():
+            return
+        page = DemoPage(self._folder, host, port)
+        self._page = Child("page", page.arguments, self._folder)
+        step_back(self._page.process.pid)
+        self.watch.page = page.words
+        self.watch.note("start", page.words)
 
     def _connect(self, site: Site) -> None:
         topics = {"state": 1, "meta": 1, "heartbeat": 0, "flag/+": 0, "alarm/+": 1, "res/+": 1}

@@ -69,7 +69,16 @@ def spark(values: Iterable[float], low: float, high: float) -> str:
 def draw(watch: Watch, *, columns: int, rows: int) -> list[str]:
     """The whole screen as lines of at most `columns` visible characters."""
     width = min(columns, MOST_COLUMNS)
-    lines = [_title(watch, width), "", _part(watch), "", *_channels(watch, width), "", *_sensors(watch, width), ""]
+    lines = [
+        _title(watch, width),
+        ink(watch.page and f" {watch.page}", "dim"),
+        _part(watch),
+        "",
+        *_channels(watch, width),
+        "",
+        *_sensors(watch, width),
+        "",
+    ]
     lines += [*_deadline(watch, width), "", *_alarms(watch, width), ""]
     room = max(2, rows - len(lines) - 2)
     lines += [_rule("story", width), *(_note(note, width) for note in watch.notes[-room:])]

@@ -55,6 +55,7 @@ class Watch:
     line: Line
     channels: Sequence[ChannelPlan]
     prefix: str
+    page: str = ""  # where a browser shows the same; empty: there is none
     sent: list[SentFrame] = field(default_factory=list)
     plant_ready: bool = False
     plant_done: bool = False

@@ -17,6 +17,7 @@ from edge.parsing.toml_file import explain
 from edge.parsing.toml_text import MAX_TOML_BYTES, toml_of
 from exporters.draft.choice import Choice, choose, tokens
 from exporters.draft.export import Format, labels_text
+from exporters.draft.phrases import read_phrases, rephrased
 from exporters.draft.survey import Survey, survey
 from exporters.draft.text import recipe_text
 from exporters.recipe import PICTURE_SUFFIXES, Recipe, find_images
@@ -34,6 +35,7 @@ class Wishes:
         normal: labels of the normal state, beside those known by name.
         labels_out: by format, a file to which the labels are written for another program.
         unmarked_is_normal: whether pictures without a mark in a file of labels are normal.
+        words: file that says how people say each label; None: the labels themselves.
     """
 
     labels: Path | None = None
@@ -41,6 +43,7 @@ class Wishes:
     normal: tuple[str, ...] = ()
     unmarked_is_normal: bool = False
     labels_out: Mapping[Format, Path] = field(default_factory=dict)
+    words: Path | None = None
 
 
 def write_recipe(folder: Path, out: Path, wishes: Wishes) -> list[str]:
@@ -63,6 +66,8 @@ def write_recipe(folder: Path, out: Path, wishes: Wishes) -> list[str]:
     choice = choose(
         {label: [_relative(file, base) for file in files] for label, files in found.shown.items()}, wishes.normal
     )
+    if wishes.words is not None:
+        choice = rephrased(choice, read_phrases(wishes.words.name, wishes.words.read_bytes()))
     _refuse_one_side(choice, folder)
     text = recipe_text(
         choice,

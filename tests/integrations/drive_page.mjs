@@ -73,6 +73,7 @@ try {
   await page.locator("dialog[open]").waitFor();
   await judge("details");
   await page.keyboard.press("Escape");
+  await page.locator("dialog:not([open])").waitFor({ state: "attached" });
   told.back = await reach(new RegExp(`^Details: ${words}`), 1); // the focus is where it was
   for (const screen of SCREENS) {
     await page.evaluate(() => document.getElementById("skip").focus());

@@ -15,7 +15,9 @@ pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 
 from tests.integrations.conftest import needs_npm
 from tests.stand.brokers import Mosquitto
-from tests.stand.daemon import Daemon, Ear, pace, sensors_only_document
+from tests.stand.bundles import colour_bundle, room
+from tests.stand.checkpoints import make_checkpoint
+from tests.stand.daemon import FRAME_TOPIC, Daemon, Ear, Sender, pace, sensors_only_document, site_document
 from tests.stand.page import PASSWORD, PageProcess
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -110,3 +112,74 @@ def test_an_operator_works_by_keyboard_and_sees_when_nothing_is_known(mosquitto:
     assert seen["known"] > 0
     assert {key: seen["lost"][key] for key in ("known", "lit", "enabled")} == {"known": 0, "lit": 0, "enabled": 0}
     assert seen["lost"]["title"].startswith("(?)")
+
+
+RED_ONES = {5, 6, 7, 14}  # pictures; the driver sorts them so
+TRIAL_FRAMES, TRIAL_HZ = 80, 20.0
+
+
+def _workshop(folder: Path) -> dict[str, object]:
+    """Two versions of a bundle, pictures of a camera, and a checkpoint to build from."""
+    target = {"board": "x86-64-avx2", "arch": "x86_64", "isa_required": [], "memory_mib": 64, "budget_ms": 500.0}
+    colour_bundle(folder / "bundles" / "colours", target=target)
+    colour_bundle(folder / "bundles" / "colours-2", target=target, version=2)
+    make_checkpoint("siglip", folder / "checkpoint")
+    (folder / "cam1").mkdir()
+    for number in range(24):
+        name = f"20261130T1200{number:02d}.000Z_{number}.jpg"
+        (folder / "cam1" / name).write_bytes(room(number, red=number in RED_ONES))
+    places = {"folder": "work", "bundles": "bundles", "checkpoint": "checkpoint", "board": "x86-64-avx2"}
+    return places | {"sources": [{"id": "cam1", "folder": "cam1"}]}
+
+
+def test_an_engineer_goes_from_pictures_to_a_bundle_on_trial_by_keyboard(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Words, sorting, plan, a real build and its report, a backtest with its slider, a region, and a bundle live and taken back."""
+    chromium, npm = browser(), needs_npm("playwright-core")
+    needs_npm("axe-core")
+    workshop = _workshop(tmp_path)
+    camera = {"id": "cam1", "stale_after_ms": 600_000.0, "snapshot": True}
+    site = site_document(tmp_path / "bundles" / "colours", mosquitto.port) | {
+        "node": {"id": "bench", "state_dir": str(tmp_path)},
+        "cameras": [camera],
+        "faults": [{"id": "red", "camera": "cam1", "alarm": ALARM | {"message": "It is red", "off_delay_ms": 0}}],
+    }
+    daemon = Daemon(site, tmp_path).start()
+    page = PageProcess(tmp_path, mosquitto.port, workshop=workshop).start()
+    ear, sender = Ear(mosquitto.port), Sender(mosquitto.port)
+    url, pictures = f"http://127.0.0.1:{page.port}/", os.environ.get("EDGE_PICTURES", str(tmp_path))
+    command = ["node", str(DRIVER.with_name("drive_page_engineer.mjs")), str(npm), chromium]
+    try:
+        sender.knock(ear, room(1))
+        arguments = [url, "keller", PASSWORD, pictures, "colours", "build"]
+        with (
+            (tmp_path / "driver.log").open("w+", encoding="utf-8") as log,
+            subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=log, text=True) as driver,
+        ):
+            assert driver.stdout is not None
+            if "live" in driver.stdout.readline():  # the trial needs frames that come in time
+                frame = room(1)
+                pace(TRIAL_FRAMES, TRIAL_HZ, lambda _: ear.publish(FRAME_TOPIC, frame))
+            out, _ = driver.communicate(timeout=600)
+            log.seek(0)
+            assert driver.returncode == 0, log.read()
+    finally:
+        sender.close()
+        ear.close()
+        assert page.stop() == 0
+        daemon.kill()
+    seen = json.loads(out)
+    assert (seen["errors"], seen["serious"], seen["wide"]) == ([], [], [])
+    assert seen["requests"] == [url.rstrip("/")]
+    assert seen["sorted"] == "24 of 24 sorted: 20 normal, 4 red_part."
+    assert "8 more are missing" in seen["plan"]
+    assert ": done" in seen["build"]
+    assert seen["buildReport"].startswith("pictures version 1")
+    assert seen["backtestReport"].startswith("Backtest: colours")
+    assert seen["low"] != seen["high"]
+    assert "box = [0.100, 0.200, 0.305, 0.400]" in seen["block"]
+    assert "box = [0.500, 0.500, 0.250, 0.500]" in seen["drawn"]
+    assert "reload kept" in seen["happened"]
+    assert (tmp_path / "bundles" / "pictures-v1" / "manifest.json").is_file()
+    notes = [json.loads(line) for line in (tmp_path / "work" / "audit.jsonl").read_text().splitlines()]
+    assert {note["user"] for note in notes} == {"keller"}
+    assert {"words", "sort", "plan", "build", "backtest"} <= {note["what"] for note in notes}

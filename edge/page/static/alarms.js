@@ -143,10 +143,12 @@ function buttons(row, entry) {
   if (row.wanted === key) return;
   row.wanted = key;
   const name = document.activeElement?.closest(".alarm") === row ? document.activeElement.dataset.name : null;
-  row.parts.doing.replaceChildren(...wanted.map(([words, act]) => el("button", {
-    type: "button", "data-name": words, "aria-label": `${words}: ${doc.message}`, disabled: Boolean(unknown) && words !== "Details", onclick: act,
-  }, words)));
-  if (name) (row.querySelector(`[data-name="${name}"]`) ?? row.querySelector("button:not([disabled])"))?.focus();
+  // A button that stays is the same element: a dialog that was opened from it gives the focus back to it.
+  keyed(row.parts.doing, wanted, ([words]) => words, ([words, act]) => el("button", { type: "button", "data-name": words, onclick: act }, words), (button, [words]) => {
+    button.setAttribute("aria-label", `${words}: ${doc.message}`);
+    button.disabled = Boolean(unknown) && words !== "Details";
+  });
+  if (name && !row.querySelector(`[data-name="${name}"]`)) row.querySelector("button:not([disabled])")?.focus();
 }
 
 export async function command(entry, verb, fields) {

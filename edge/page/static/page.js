@@ -2,9 +2,16 @@
 import { age, clock, el, text } from "./dom.js";
 import { alarmScreen, shape, unacknowledged } from "./alarms.js";
 import { cameraScreen, flagScreen, historyScreen, nodeScreen } from "./screens.js";
-import { api, changed, close, isServerThere, open, store } from "./store.js";
+import { backtestScreen } from "./backtest.js";
+import { buildScreen } from "./build.js";
+import { liveScreen } from "./live.js";
+import { regionScreen } from "./region.js";
+import { sortScreen } from "./sort.js";
+import { api, changed, close, isServerThere, may, open, store } from "./store.js";
 
 const SCREENS = { alarms: ["Alarms", alarmScreen], flags: ["Flags", flagScreen], cameras: ["Cameras", cameraScreen], history: ["History", historyScreen], nodes: ["Nodes", nodeScreen] };
+const WORKSHOP = { sort: ["Sort", sortScreen], build: ["Build", buildScreen], backtest: ["Backtest", backtestScreen] };
+const ENGINEER = { live: ["Live", liveScreen], region: ["Region", regionScreen] };
 const PRIORITIES = ["Critical", "High", "Medium", "Low"];
 const SIGN_MS = 60000;
 const main = document.getElementById("main");
@@ -62,11 +69,13 @@ async function reopen() {
 
 function route() {
   if (!store.me) return;
-  const name = location.hash.slice(1) in SCREENS ? location.hash.slice(1) : "alarms";
+  const screens = { ...SCREENS, ...(store.me.workshop ? WORKSHOP : {}), ...(may("reload") ? ENGINEER : {}) };
+  const name = location.hash.slice(1) in screens ? location.hash.slice(1) : "alarms";
   const tabs = document.getElementById("tabs");
-  tabs.replaceChildren(...Object.entries(SCREENS).map(([key, [words]]) => el("li", {}, el("a", { href: `#${key}`, "aria-current": key === name && "page" }, words))));
+  tabs.replaceChildren(...Object.entries(screens).map(([key, [words]]) => el("li", {}, el("a", { href: `#${key}`, "aria-current": key === name && "page" }, words))));
+  tabs.querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   main.replaceChildren();
-  update = SCREENS[name][1](main);
+  update = screens[name][1](main);
   refresh();
 }
 

@@ -77,9 +77,9 @@ def test_what_the_node_publishes_is_shown(plant: SimpleNamespace) -> None:
 
 
 def test_a_role_that_may_not_is_refused_before_the_broker(plant: SimpleNamespace) -> None:
-    """Who only looks commands nothing; an operator takes nothing out of service; nobody reloads from here."""
+    """Who only looks commands nothing; an operator takes nothing out of service and exchanges no bundle."""
     mark = plant.ear.count()
-    for name, verb in (("guest", "ack"), ("guest", "snapshot"), ("meier", "out_of_service"), ("keller", "reload")):
+    for name, verb in (("guest", "ack"), ("guest", "snapshot"), ("meier", "out_of_service"), ("meier", "reload")):
         fields = {"alarm_id": "red", "occurrence_id": plant.raised["occurrence_id"], "comment": "x"}
         status, answer = visitor(plant, name).command(node="bench", verb=verb, **fields)
         assert status == 403, answer

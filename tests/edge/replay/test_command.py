@@ -66,6 +66,19 @@ def test_the_report_says_what_would_have_been_raised_and_why_not(
     assert "(now) |" in text
 
 
+def test_many_thresholds_are_tried_for_a_slider(bundle: Path, recording: Path, tmp_path: Path) -> None:
+    """Each with every delay, the one that holds now among them; the counts are those of the report."""
+    table = tmp_path / "thresholds.json"
+    arguments = ["backtest", str(bundle), "--recording", str(recording), "--out", str(tmp_path / "report.md")]
+    assert daemon([*arguments, "--thresholds", str(table)]) == 0
+    red = next(fault for fault in json.loads(table.read_text())["faults"] if fault["id"] == "red")
+    now = [row for row in red["rows"] if row[0] == red["threshold"]]
+    assert [row[1:3] for row in now[:2]] == [[0.0, 2], [0.5, 2]]
+    assert [row[2] for row in now] == sorted((row[2] for row in now), reverse=True)
+    assert (red["flags"], red["unknown"]) == (20, 0)
+    assert all(low <= count / red["days"] <= high for _, _, count, low, high in red["rows"])
+
+
 def test_both_programs_give_the_same_and_so_do_several_processes(
     bundle: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
