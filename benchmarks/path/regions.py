@@ -88,7 +88,7 @@ def main() -> None:
         notes=[
             f"JPEG of {SIZE[0]}x{SIZE[1]} ({origin}); a frame is decoded, fitted as a whole for its picture quality, and then region by region; {options.rounds} rounds.",
             f"A batch is the bundle's graph with the number of pictures in its constants; its scores differ from single runs by {apart:.1g} at most.",
-            "On one thread there is nothing to win: a single picture keeps it busy, and the larger a batch, the less of it is in the cache. So the daemon runs them one by one.",
+            "On one thread a batch wins little or nothing: one picture keeps the thread busy, and a larger batch probably leaves the cache. So the daemon runs them one by one.",
         ],
     )
 
