@@ -30,6 +30,7 @@ def add_backtest_command(commands: Commands[argparse.ArgumentParser]) -> None:
         type=Path,
         help="site.toml, for its alarms, delays and rules; default: every fault, alarms without delay",
     )
+    parser.add_argument("--profile", metavar="ID", help="a profile of the site file that holds; default: its first")
     parser.add_argument("--against", type=Path, metavar="BUNDLE", help="another bundle: what it would change")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that compute scores; default: %(default)s"
@@ -68,7 +69,7 @@ def _backtest(options: argparse.Namespace) -> int:
     from edge.replay.page import backtest_page
     from edge.replay.recorded import read_folder
     from edge.replay.report import as_plain, backtest_lines, comparison_lines
-    from edge.replay.setup import at_level, backtest, site_for, ungated
+    from edge.replay.setup import at_level, backtest, site_for, under_profile, ungated
     from edge.replay.sweep import sweep
 
     if options.html is not None and options.json:
@@ -78,7 +79,7 @@ def _backtest(options: argparse.Namespace) -> int:
     if options.gate is not None and (options.json or not 0 <= options.gate <= 1):
         raise ConfigError("--gate BAND is a difference of scores, 0 to 1, and is not given together with --json")
     bundles = [open_bundle(path) for path in (options.bundle, options.against) if path is not None]
-    sites = [site_for(bundle, options.config) for bundle in bundles]
+    sites = [under_profile(site_for(bundle, options.config), options.profile) for bundle in bundles]
     recorded = read_folder(options.recording, [camera.id for camera in sites[0].cameras], options.fps)
     outcomes = [backtest(site, bundle, recorded, options.workers) for site, bundle in zip(sites, bundles, strict=True)]
     plans = [make_plan(site, bundle) for site, bundle in zip(sites, bundles, strict=True)]

@@ -26,6 +26,20 @@ _STALE_MS = 5000.0  # of a sensor without settings
 _MISSED = 5  # cells in a row without a value, and a sensor is silent
 
 
+def under_profile(site: Site, profile: str | None) -> Site:
+    """The site with this profile as the one that holds first; None: as it is.
+
+    Raises:
+        ConfigError: it has no such profile.
+    """
+    if profile is None:
+        return site
+    known = {one.id: one for one in site.profiles}
+    if profile not in known:
+        raise ConfigError(f"--profile {profile!a}: the site file has {', '.join(known) or 'no [[profiles]]'}")
+    return site.model_copy(update={"profiles": (known.pop(profile), *known.values())})
+
+
 def site_for(bundle: Bundle, config: Path | None) -> Site:
     """The site of a backtest: the given one with this bundle, or one camera and the sensors with every fault of the bundle and alarms without delay.
 

@@ -79,6 +79,21 @@ def test_many_thresholds_are_tried_for_a_slider(bundle: Path, recording: Path, t
     assert all(low <= count / red["days"] <= high for _, _, count, low, high in red["rows"])
 
 
+def test_a_backtest_is_under_the_profile_that_is_named(
+    bundle: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By default under the first; one that the site does not have is refused with those that there are."""
+    profiles = '[[profiles]]\nid = "large"\n[[profiles]]\nid = "small"\nthresholds = { red = 1.0 }\n'
+    (tmp_path / "site.toml").write_text(SITE + profiles, encoding="utf-8")
+    arguments = ["backtest", str(bundle), "--recording", str(recording), "--config", str(tmp_path / "site.toml")]
+    assert daemon(arguments) == 0
+    assert "20 flags, 6 faulty, 0 unknown; **1 alarms**" in capsys.readouterr().out
+    assert daemon([*arguments, "--profile", "small"]) == 0
+    assert "20 flags, 0 faulty, 0 unknown; **0 alarms**" in capsys.readouterr().out
+    assert daemon([*arguments, "--profile", "huge"]) == 2
+    assert "'huge': the site file has large, small" in capsys.readouterr().err
+
+
 def test_both_programs_give_the_same_and_so_do_several_processes(
     bundle: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
