@@ -78,7 +78,9 @@ def test_an_address_that_cannot_be_opened_is_refused_with_what_to_write(url: str
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    """A password without a user, and an authority for a connection without TLS."""
+    """A password without a user, an authority for a connection without TLS, a user of a camera that knows none."""
+    with pytest.raises(ValidationError, match="knows no user"):
+        SourceSettings(url="gige://cam", username="operator")
     with pytest.raises(ValidationError, match="username is not"):
         SourceSettings(url="rtsp://cam/live", password_file=Path("p"))
     with pytest.raises(ValidationError, match="ca_file is for"):
