@@ -72,6 +72,13 @@ def _check(options: argparse.Namespace) -> int:
     settings = load_page(options.config)
     users = read_users(settings.users_file)
     print(f"page.toml is fine: {len(users)} users, nodes {', '.join(settings.nodes) or 'all'}")
+    if settings.workshop is not None:
+        from edge.page.workshop import Workshop
+
+        workshop = Workshop(settings.workshop)
+        for one in workshop.sorting.progress():
+            print(f"source {one['id']}: {one['why'] or '{pictures} pictures, {sorted} sorted'.format(**one)}")
+        print(f"builds: {workshop.obstacle() or 'possible here'}")
     return EXIT_OK
 
 

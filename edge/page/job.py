@@ -25,7 +25,8 @@ ABOUT, OUTPUT = "job.json", "output.txt"
 MOST_JOBS = 200  # that are listed, the newest
 MOST_TOLD = 60_000  # bytes of output in one answer
 GRACE_S = 15.0  # from the request to end to the end by force
-NICE = 15
+CLOSING_S = 4.0  # the same when the page itself stops
+NICE = 10
 BOUNDS = Bounds(size_bytes=20_000, values=500)
 _log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class Jobs:
         with contextlib.suppress(ConfigError):
             self.cancel()
         if self._thread is not None:
-            self._thread.join(GRACE_S / 10)
+            self._thread.join(CLOSING_S)
         with self._lock:
             self._signal(signal.SIGKILL)
 

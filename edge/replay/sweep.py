@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from edge.plan import Plan
-from edge.replay.judgement import NS_PER_DAY, observed_ns, previews, rate_interval, thresholds_to_try
+from edge.replay.judgement import DELAYS_S, NS_PER_DAY, observed_ns, previews, rate_interval, thresholds_to_try
 from edge.replay.simulation import Outcome
 
 MOST, LEAST = 41, 7  # thresholds of a fault
-STEPS = 2_000_000  # flags that are judged again for one fault, at some 2 us each
+STEPS = 500_000  # flags that are judged again for all faults together, at some 10 us each
 
 
 def sweep(plan: Plan, outcome: Outcome) -> dict[str, Any]:
@@ -20,12 +20,13 @@ def sweep(plan: Plan, outcome: Outcome) -> dict[str, Any]:
 
 def _faults(plan: Plan, outcome: Outcome) -> Iterator[dict[str, Any]]:
     specs = {entry.spec.id: entry.spec for entry in plan.alarms}
+    judged = sum(len(flags) for flags in outcome.flags.values()) * len(DELAYS_S)
+    count = max(LEAST, min(MOST, STEPS // max(1, judged)))
     for channel in plan.channels:
         flags, spec = outcome.flags.get(channel.id, []), specs.get(channel.id)
         if spec is None or channel.fault is None or not flags:
             continue
         now, days = channel.fault.threshold, observed_ns(flags) / NS_PER_DAY
-        count = max(LEAST, min(MOST, STEPS // (5 * len(flags))))
         found = previews(flags, channel, spec, thresholds_to_try(flags, now, count))
         yield {
             "id": channel.id,
