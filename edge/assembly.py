@@ -36,7 +36,8 @@ from edge.plan import Plan, profile_of, resolve_rules, resolve_windows
 from edge.publish.publisher import Policy
 from edge.publish.snapshot import Snapshots
 from edge.services import Services
-from edge.site.sections import CameraSettings, PublishSettings
+from edge.site.inputs import CameraSettings
+from edge.site.sections import PublishSettings
 from edge.system.memory import trim_memory
 from edge.timing import Timing
 from edge.units import NS_PER_MS, NS_PER_S

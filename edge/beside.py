@@ -14,7 +14,7 @@ from edge.system.internal_errors import InternalErrors
 from edge.units import NS_PER_S
 from edge.verdict.channel import Channel
 from edge.wire.command import Request
-from edge.wire.messages import Reply
+from edge.wire.requests import Reply
 from edge.wire.verbs import Verb
 
 REST_NS = NS_PER_S  # after a failure, before it gets time again

@@ -18,7 +18,7 @@ from edge.publish.publisher import Publisher
 from edge.site.profiles import profile_named
 from edge.system.clock import Clock
 from edge.wire.command import Request, accept, refuse
-from edge.wire.messages import Reply
+from edge.wire.requests import Reply
 
 KEPT_PROFILE = "profile"  # name under which it survives a restart
 MAX_WAITING = 16  # commands for a profile in one round

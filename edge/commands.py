@@ -16,7 +16,7 @@ from edge.publish.publisher import Publisher
 from edge.services import Services
 from edge.wire.command import Refused, Request, accept, refuse, unreadable, usable_response_topic, without_paths
 from edge.wire.envelope import Incoming
-from edge.wire.messages import Command, Reply
+from edge.wire.requests import Command, Reply
 from edge.wire.tolerance import request_id_of
 from edge.wire.topics import REPLY
 from edge.wire.verbs import STATE_VERBS, Verb

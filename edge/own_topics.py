@@ -15,7 +15,7 @@ from edge.health.epoch_witness import WITNESS, EpochWitness
 from edge.intake.inbox import Inbox
 from edge.system.clock import Clock
 from edge.wire.envelope import Incoming, Subscription
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from edge.wire.topics import ALARM, STATE
 
 

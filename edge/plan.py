@@ -15,9 +15,10 @@ from edge.errors import ConfigError, ProofFailed
 from edge.grid import GridSpec
 from edge.manifest import FaultSpec, Manifest, WindowInput
 from edge.region import WHOLE, Region
+from edge.site.alarms import FaultSettings
+from edge.site.inputs import CameraSettings, SensorSettings
 from edge.site.profiles import ProfileSettings
 from edge.site.rules import RuleSettings
-from edge.site.sections import CameraSettings, FaultSettings, SensorSettings
 from edge.site.settings import Site
 from edge.system.board import check_board, machine_facts
 from edge.units import NS_PER_MS, NS_PER_S

@@ -19,7 +19,7 @@ from edge.system.internal_errors import InternalErrors
 from edge.trigger.inspections import Inspections
 from edge.wire.command import CommandDesk, Request, refuse, without_paths
 from edge.wire.envelope import ConnectionStats, Outgoing
-from edge.wire.messages import Reply
+from edge.wire.requests import Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from edge.frame import Quality, Verdict
-from edge.wire.messages import Event, Flag, Reply, State
+from edge.wire.messages import Event, Flag, State
+from edge.wire.requests import Reply
 from tests.stand.contract import likenesses, schema_problem, validators
 from tests.stand.likeness import Likeness, Unlike
 

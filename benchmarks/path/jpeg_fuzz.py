@@ -22,7 +22,7 @@ from edge.inference.picture_quality import PictureMonitor
 from edge.inference.preprocess import Preprocessor, decode_rgb
 from edge.intake.checksum import verify
 from edge.manifest import InputSpec
-from edge.site.sections import PictureSettings
+from edge.site.inputs import PictureSettings
 from examples.line.line import Line, LineSettings
 
 SIDE = 192

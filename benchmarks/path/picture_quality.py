@@ -25,7 +25,7 @@ from edge.frame import Quality, Trouble
 from edge.inference.picture_quality import REMEMBERED, PictureMonitor
 from edge.inference.preprocess import Preprocessor, decode_rgb, encode_jpeg
 from edge.manifest import InputSpec
-from edge.site.sections import PictureSettings
+from edge.site.inputs import PictureSettings
 from examples.line.line import Line, LineSettings
 
 Rgb = NDArray[np.uint8]

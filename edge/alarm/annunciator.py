@@ -23,7 +23,9 @@ from edge.publish.entry import PlainState, StateRecord
 from edge.publish.publisher import Publisher
 from edge.units import NS_PER_S
 from edge.wire.command import Request, refuse_unknown_alarm
-from edge.wire.messages import AlarmCounts, AlarmFigures, AlarmInfo, Reply
+from edge.wire.heartbeat import AlarmFigures
+from edge.wire.messages import AlarmCounts, AlarmInfo
+from edge.wire.requests import Reply
 from edge.wire.verbs import Verb
 
 KEPT_ALARM, KEPT_FIRST_OUT, KEPT_IDS = "alarm/", "first-out", "alarm-ids"  # names under which state survives a restart

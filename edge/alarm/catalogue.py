@@ -13,8 +13,9 @@ from edge.alarm.entry import AlarmEntry, Ne107
 from edge.alarm.state import AlarmSpec
 from edge.errors import ConfigError
 from edge.frame import Trouble
+from edge.site.alarms import AlarmSettings
 from edge.site.gateways import Gateway, frozen_gateways, site_gateways
-from edge.site.sections import AlarmSettings, SensorSettings
+from edge.site.inputs import SensorSettings
 from edge.site.settings import Site
 from edge.units import NS_PER_MS, NS_PER_S
 from edge.verdict.channel import ChannelSpec

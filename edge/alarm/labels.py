@@ -13,7 +13,8 @@ from edge.alarm.annunciator import Annunciator
 from edge.publish.entry import PlainState
 from edge.publish.publisher import Publisher
 from edge.wire.command import Request
-from edge.wire.messages import Reply, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Reply
 
 KEPT_LABEL = "label/"  # name under which each label survives a restart, before its occurrence
 MAX_LABELS = 1_000  # the oldest are discarded

@@ -9,7 +9,7 @@ from edge.alarm.entry import AlarmEntry, Context
 from edge.alarm.state import AlarmState, Snapshot
 from edge.frame import Frame
 from edge.wire import messages
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 
 class ConditionRecord(NamedTuple):

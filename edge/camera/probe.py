@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.camera.address import shown
 from edge.camera.shot import Shot, Source, SourceFailed
-from edge.site.sections import CameraSettings
+from edge.site.inputs import CameraSettings
 from edge.site.source import SourceSettings
 from edge.wire.camera import CameraTrouble
 

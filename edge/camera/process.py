@@ -14,7 +14,7 @@ from edge.camera.reader import Reader
 from edge.camera.report import Report
 from edge.camera.sources import source_of
 from edge.errors import ConfigError, EdgeError
-from edge.site.sections import CameraSettings
+from edge.site.inputs import CameraSettings
 from edge.site.settings import Site
 from edge.site.source import SourceSettings
 from edge.system.systemd import notify, watchdog_interval_s

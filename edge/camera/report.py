@@ -6,7 +6,7 @@ import threading
 
 from edge.camera.shot import Shot
 from edge.wire.camera import CameraStatus, CameraTrouble
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 
 class Report:

@@ -17,7 +17,7 @@ from edge.collect.pick import Kind, Pick
 from edge.system import spare
 from edge.system.flush import flush
 from edge.units import NS_PER_S
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from edge.wire.topics import content_type
 
 FOLDER = "collected"  # inside node.state_dir

@@ -23,7 +23,8 @@ from edge.parsing.structure import Bounds, json_within
 from edge.parsing.toml_file import words
 from edge.site.sections import BrokerSettings
 from edge.wire.envelope import Incoming, Subscription
-from edge.wire.messages import Command, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Command
 from edge.wire.topics import ALARM, COMMAND, EXPLAIN, HEARTBEAT, META, REPLY, SNAPSHOT, STATE
 from edge.wire.verbs import Verb
 

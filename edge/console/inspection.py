@@ -26,8 +26,8 @@ from edge.plan import camera_budgets_ms, refuse_doubtful, resolve_channels, watc
 from edge.rehearsal import rehearse
 from edge.site.ambiguity import ambiguities
 from edge.site.cadence import haste
+from edge.site.inputs import CameraSettings
 from edge.site.packet_room import packet_doubts
-from edge.site.sections import CameraSettings
 from edge.site.settings import STATES_ARE_LOST, Site
 from edge.sparkplug.setup import try_servers
 from edge.system.board import board_notes, check_board, machine_facts

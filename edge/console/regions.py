@@ -23,8 +23,8 @@ from edge.inference.preprocess import Preprocessor
 from edge.inference.schedule import frames_between, least_rate, oldest_ms, room
 from edge.publish.backup import kept_of
 from edge.region import Region
+from edge.site.inputs import CameraSettings
 from edge.site.regions import RegionSettings
-from edge.site.sections import CameraSettings
 from edge.site.settings import Site
 from edge.units import NS_PER_MS
 

@@ -25,7 +25,8 @@ from edge.units import NS_PER_MS, NS_PER_S
 from edge.verdict.channel import Channel
 from edge.wire.command import without_paths
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import EvidenceKept, ModelInfo, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import EvidenceKept, ModelInfo
 from edge.wire.topics import EVIDENCE
 
 LONGEST_NS = 120 * NS_PER_S  # of one recording, however many alarms join it; then the next one begins

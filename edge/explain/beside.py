@@ -9,7 +9,7 @@ from edge.beside import Beside, Handler, Verdicts
 from edge.explain.explainer import Explainer
 from edge.frame import Frame
 from edge.wire.command import Request, accept, refuse, refuse_unknown_alarm
-from edge.wire.messages import Reply
+from edge.wire.requests import Reply
 from edge.wire.verbs import Verb
 
 

@@ -29,7 +29,8 @@ from edge.inference.onnx_session import Brake, Stopped
 from edge.region import Region
 from edge.site.sections import ExplainSettings
 from edge.units import NS_PER_MS, NS_PER_S
-from edge.wire.messages import AlarmSource, Explanation, Spot, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import AlarmSource, Explanation, Spot
 
 MAX_PICTURES = 4  # jobs that hold a picture; an older one that waits is explained without its picture
 PICTURE_PATIENCE_NS = NS_PER_S  # so long at most a finished sentence waits for its picture

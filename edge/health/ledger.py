@@ -18,7 +18,7 @@ from edge.inference.picture_contract import Kind
 from edge.region import WHOLE, WHOLE_NAME
 from edge.units import NS_PER_MS, NS_PER_S, percentile
 from edge.wire.camera import CameraTrouble
-from edge.wire.messages import CameraHealth, LatencySummary, PictureInfo, RegionHealth, SensorHealth
+from edge.wire.heartbeat import CameraHealth, LatencySummary, PictureInfo, RegionHealth, SensorHealth
 
 STAGES = ("queue", "decode", "infer", "decide", "publish")
 MAX_SAMPLES = 4096  # per heartbeat; at 25 fps a heartbeat of 10 s has 250

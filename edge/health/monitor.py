@@ -32,7 +32,7 @@ from edge.publish.entry import PlainState
 from edge.publish.journal import Journal
 from edge.publish.publisher import Publisher
 from edge.site.gateways import frozen_gateways, site_gateways
-from edge.site.sections import CameraSettings, SensorSettings
+from edge.site.inputs import CameraSettings, SensorSettings
 from edge.site.settings import Site
 from edge.system.clock import Clock
 from edge.system.internal_errors import InternalErrors

@@ -20,18 +20,9 @@ from edge.units import NS_PER_MS
 from edge.verdict.channel import ChannelSpec
 from edge.wire.command import without_paths
 from edge.wire.envelope import ConnectionStats
-from edge.wire.messages import (
-    PUBLISHED,
-    ChannelInfo,
-    Heartbeat,
-    JournalFigures,
-    Meta,
-    ModelInfo,
-    ProfileInfo,
-    State,
-    schema_name,
-    timestamp,
-)
+from edge.wire.heartbeat import Heartbeat, JournalFigures
+from edge.wire.message import timestamp
+from edge.wire.messages import PUBLISHED, ChannelInfo, Meta, ModelInfo, ProfileInfo, State, schema_name
 
 STATE_INTERVAL_NS = 250 * NS_PER_MS  # how often it is looked at; it is published only when it changed
 MAX_REFUSED = 10  # of what is refused, in the reasons of the state

@@ -19,7 +19,7 @@ from edge.errors import RejectedInput
 from edge.frame import Evidence, Quality, Trouble, Verdict, worst
 from edge.inference.picture_contract import Contract, Kind
 from edge.inference.picture_damage import Torn, as_before, jump_row, repeated_rows
-from edge.site.sections import PictureSettings
+from edge.site.inputs import PictureSettings
 from edge.units import NS_PER_MS
 
 LEAST_EQUAL = 3  # two equal frames of a slow camera are no freeze

@@ -27,7 +27,7 @@ from edge.intake.readers import at_pointer, bare_number, json_of, number_of, sho
 from edge.intake.records import Found, Record, Records, value_in
 from edge.intake.senml import from_senml, looks_like_senml
 from edge.parsing.text import inflated
-from edge.site.sections import SensorSettings
+from edge.site.inputs import SensorSettings
 
 MAX_BYTES = 262_144
 _MAX_EVENT_TEXTS = 100  # of a batch of CloudEvents, whose data are JSON in a text

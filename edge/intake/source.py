@@ -17,7 +17,7 @@ from edge.intake.readers import plausible, shown, wall_ns_of
 from edge.intake.sensor_payload import Neighbours, SensorMessage, Value
 from edge.intake.share import Shares
 from edge.intake.trigger_payload import MAX_PART, trigger_of, word_of
-from edge.site.sections import CameraSettings, SensorSettings
+from edge.site.inputs import CameraSettings, SensorSettings
 from edge.site.settings import Site
 from edge.site.trigger import TriggerSettings
 from edge.units import NS_PER_MS

@@ -15,7 +15,7 @@ from edge.page.answers import Handler, body_of, image, pieces, problem
 from edge.page.sessions import Session
 from edge.page.users import Role
 from edge.page.workshop import Workshop
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 MOST_SHOWN = 60  # pictures of one answer
 # A report is a page of its own without rights: no script, no origin, nothing from elsewhere.

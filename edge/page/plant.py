@@ -24,7 +24,8 @@ from edge.parsing.structure import Bounds, json_within
 from edge.parsing.toml_file import words
 from edge.units import NS_PER_MS
 from edge.wire.envelope import Incoming, Subscription
-from edge.wire.messages import Command, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Command
 from edge.wire.topics import (
     ALARM,
     COMMAND,

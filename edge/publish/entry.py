@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
-from edge.wire.messages import Alarm, Event, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import Alarm, Event
 
 
 class EventRecord(NamedTuple):

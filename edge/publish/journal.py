@@ -36,7 +36,7 @@ MAX_UNWRITTEN = 1_000  # entries published while the disk hangs; past it the who
 
 @dataclass(frozen=True, slots=True)
 class JournalStats:
-    """How the journal is; see `edge.wire.messages.JournalFigures` for the fields."""
+    """How the journal is; see `edge.wire.heartbeat.JournalFigures` for the fields."""
 
     epoch: int
     held: int

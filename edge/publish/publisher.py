@@ -17,7 +17,10 @@ from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.publish.entry import AlarmRecord, Entry, EventRecord, StateRecord
 from edge.units import FOREVER_NS, NS_PER_MS
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import Explanation, Flag, Heartbeat, Inspection, Message, Meta, Reply, State, Value, timestamp
+from edge.wire.heartbeat import Heartbeat
+from edge.wire.message import Message, timestamp
+from edge.wire.messages import Explanation, Flag, Meta, State, Value
+from edge.wire.requests import Inspection, Reply
 from edge.wire.topics import (
     ALARM,
     EXPLAIN,

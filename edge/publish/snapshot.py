@@ -17,7 +17,8 @@ from edge.site.settings import Site
 from edge.units import NS_PER_S
 from edge.wire.command import Request, refuse, refuse_unknown_alarm
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import Command, Reply, Snapshot, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Command, Reply, Snapshot
 from edge.wire.topics import SNAPSHOT, content_type
 from edge.wire.verbs import Verb
 

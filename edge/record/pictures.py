@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.errors import RejectedInput
 from edge.frame import Frame
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from edge.wire.topics import content_type
 
 #: Encoded picture to a small uint8 tensor; raises RejectedInput for what cannot be judged.

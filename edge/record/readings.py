@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.frame import Reading
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 COLUMNS = ("time", "received", "sensor", "value", "quality")
 

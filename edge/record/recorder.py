@@ -25,7 +25,7 @@ from edge.manifest import InputSpec
 from edge.record.pictures import Choice, PictureFolder
 from edge.record.readings import ReadingFiles
 from edge.region import Region
-from edge.site.sections import CameraSettings
+from edge.site.inputs import CameraSettings
 from edge.site.settings import Site
 from edge.system.clock import Clock
 from edge.units import NS_PER_S

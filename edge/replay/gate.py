@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edge.replay.simulation import Outcome, Seen
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 LEVELS = (4.0, 8.0, 12.0, 16.0, 24.0)  # grey levels that are tried beside those of the site
 MOST_LINES = 40  # of differences; the figures above count all

@@ -16,7 +16,7 @@ from edge.plan import Plan
 from edge.replay.recorded import Picture, Recorded
 from edge.replay.simulation import Outcome, Seen
 from edge.verdict.channel import ChannelSpec
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 MOST = 6  # pictures of each fault
 SIDE = 240  # px of a thumbnail at most

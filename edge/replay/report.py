@@ -22,7 +22,7 @@ from edge.replay.recorded import Recorded
 from edge.replay.simulation import Outcome, Seen
 from edge.units import NS_PER_S
 from edge.verdict.channel import ChannelSpec
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 LEAST_DAYS = 1 / 24  # of watched time, below which a rate a day would be an invention
 MOST_LINES = 40  # of stretches and differences; the figures above count all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from edge.site.sections import SensorSettings
+from edge.site.inputs import SensorSettings
 from edge.site.settings import Site
 
 

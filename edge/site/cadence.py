@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edge.site.alarms import FaultSettings
+from edge.site.inputs import SensorSettings
 from edge.site.rules import RuleSettings
-from edge.site.sections import FaultSettings, SensorSettings
 from edge.site.settings import Site
 
 MS_PER_S = 1_000.0

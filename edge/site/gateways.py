@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from edge.site.sections import CameraSettings, SensorSettings
+from edge.site.inputs import CameraSettings, SensorSettings
 from edge.site.settings import Site
 
 LONGEST_ID = 40  # of the part of an id that a topic gives

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -15,7 +16,7 @@ def reference_markdown() -> str:
     lines = [
         "# Settings of `edge-daemon`",
         "",
-        "Generated from `settings.py`, `sections.py`, `regions.py` and `rules.py` in `edge/site` (`edge-daemon settings`). Every key can also be set by an environment variable:",
+        "Generated from the files of `edge/site` (`edge-daemon settings`). Every key can also be set by an environment variable:",
         f"`{ENV_PREFIX}BROKER__HOST=10.0.0.5` overrides `broker.host`.",
         "",
     ]
@@ -57,17 +58,7 @@ def _type_name(field: FieldInfo) -> str:
         if get_args(field.annotation)
         else getattr(field.annotation, "__name__", str(field.annotation))
     )
-    for noise in (
-        "typing.",
-        "edge.site.settings.",
-        "edge.site.sections.",
-        "edge.site.rules.",
-        "edge.site.regions.",
-        "edge.site.kinds.",
-        "pathlib.",
-        "annotated_types.",
-    ):
-        text = text.replace(noise, "")
+    text = re.sub(r"typing\.|pathlib\.|annotated_types\.|edge\.site\.\w+\.", "", text)
     if text.startswith(("Annotated", "tuple[Annotated", "tuple[edge.wire", "dict[str, Annotated")) or len(text) > 60:
         text = "list" if text.startswith("tuple") else "table" if text.startswith("dict") else "text"
     return text.replace("|", "or").replace("<class '", "").replace("'>", "")

@@ -12,21 +12,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge.errors import ConfigError
 from edge.parsing.toml_file import read_record
+from edge.site.alarms import DriftSettings, FaultSettings
+from edge.site.inputs import CameraSettings, SensorSettings
 from edge.site.profiles import ChangeoverSettings, ProfileSettings, profile_problems
 from edge.site.rules import RuleSettings
 from edge.site.sections import (
     BrokerSettings,
-    CameraSettings,
     CollectSettings,
     CommandSettings,
-    DriftSettings,
     EvidenceSettings,
     ExplainSettings,
-    FaultSettings,
     NodeSettings,
     PublishSettings,
     RuntimeSettings,
-    SensorSettings,
     SparkplugSettings,
 )
 from edge.site.zones import UNIT as VIBRATION_UNIT

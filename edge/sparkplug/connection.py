@@ -34,7 +34,8 @@ from edge.system.internal_errors import InternalErrors
 from edge.units import NS_PER_MS, NS_PER_S
 from edge.wire.command import Request
 from edge.wire.envelope import Incoming, Outgoing
-from edge.wire.messages import Message, Reply
+from edge.wire.message import Message
+from edge.wire.requests import Reply
 
 POLL_MS = 50  # changes of so long go out together; the fast path is the JSON flag
 GOODBYE_NS = 500 * NS_PER_MS

@@ -18,8 +18,11 @@ from edge.sparkplug.node import BAD, GOOD, STALE, Change, Presence, Tag
 from edge.units import NS_PER_MS
 from edge.verdict.channel import ChannelSpec
 from edge.wire.command import Request
-from edge.wire.messages import Alarm, Command, Flag, Heartbeat, Inspection, Message, Reply, State, timestamp
+from edge.wire.heartbeat import Heartbeat
+from edge.wire.message import Message, timestamp
+from edge.wire.messages import Alarm, Flag, State
 from edge.wire.messages import Value as Score
+from edge.wire.requests import Command, Inspection, Reply
 from edge.wire.verbs import VERBS, Verb
 
 CODES = {Quality.GOOD: GOOD, Quality.UNCERTAIN: GOOD, Quality.STALE: STALE, Quality.BAD: BAD}

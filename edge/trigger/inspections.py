@@ -15,7 +15,7 @@ from edge.frame import Frame, Quality, Trigger, Verdict, worst
 from edge.intake.readers import plausible, wall_ns_of
 from edge.intake.trigger_payload import part_of
 from edge.publish.publisher import Publisher
-from edge.site.sections import CameraSettings
+from edge.site.inputs import CameraSettings
 from edge.site.settings import Site
 from edge.site.trigger import TriggerSettings
 from edge.system.clock import Clock
@@ -23,7 +23,9 @@ from edge.trigger.matcher import Answer, Asked, Matcher, Outcome, Seen, Window
 from edge.units import NS_PER_MS, NS_PER_S
 from edge.verdict.channel import Channel
 from edge.wire.command import Request, refuse
-from edge.wire.messages import FaultFound, Inspection, ModelInfo, Reply, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import ModelInfo
+from edge.wire.requests import FaultFound, Inspection, Reply
 from edge.wire.verbs import Verb
 
 NOT_SEEN = "not_seen"  # a region, or a tile of it, was not computed on this frame

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.wire.messages import Message, Timestamp
+from edge.wire.message import Message, Timestamp
 
 MAX_DETAIL = 200  # characters of the part that changes from case to case
 

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from edge.errors import RejectedInput
 from edge.wire.envelope import Incoming
-from edge.wire.messages import Code, Command, Reply, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Code, Command, Reply
 from edge.wire.tolerance import read_command, request_id_of
 from edge.wire.verbs import VERBS, Verb
 

@@ -1,44 +1,18 @@
-"""Every published message and every command, as frozen records with a JSON Schema each.
+"""What a node publishes of itself, its flags and its alarms, as frozen records; and the list of all messages with a JSON Schema each.
 
-One table of data, which is why it is longer than other modules. Messages are built, never parsed, here, except commands and replies. Topic tree,
-QoS and retain are in docs/topics.md.
+Messages are built, never parsed, but for commands and replies. Topic tree, QoS and retain are in docs/topics.md.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge.frame import Quality, Verdict
-from edge.units import NS_PER_MS
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Timestamp = Annotated[
-    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, RFC 3339 with milliseconds")
-]
-Milliseconds = Annotated[float, Field(ge=0.0)]
-Counter = Annotated[int, Field(ge=0)]
-
-
-def timestamp(wall_ns: int) -> str:
-    """RFC 3339 UTC with milliseconds, from nanoseconds since the epoch."""
-    moment = _EPOCH + timedelta(milliseconds=wall_ns // NS_PER_MS)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-class Message(BaseModel):
-    """Base of all messages: frozen, no unknown fields, no NaN, compact on the wire."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, serialize_by_alias=True
-    )
-
-    def encode(self) -> bytes:
-        """The JSON bytes that go on the wire."""
-        return self.model_dump_json().encode()
+from edge.wire.heartbeat import Heartbeat
+from edge.wire.message import Counter, Message, Milliseconds, Timestamp
+from edge.wire.requests import Command, Inspection, Reply
 
 
 class ModelInfo(Message):
@@ -74,153 +48,6 @@ class State(Message):
         default=None, description="what holds now, for the product that is made; null: the site has no profiles"
     )
     alarms: AlarmCounts | None = None
-
-
-class LatencySummary(Message):
-    """Distribution over the frames since the last heartbeat."""
-
-    count: Counter
-    p50_ms: Milliseconds | None
-    p95_ms: Milliseconds | None
-    p99_ms: Milliseconds | None
-    max_ms: Milliseconds | None
-
-
-class PictureInfo(Message):
-    """What kind of picture a camera sends now."""
-
-    width: Counter = Field(description="of the newest frame, px")
-    height: Counter = Field(description="px")
-    colour: bool = Field(description="false: grey, as in infrared at night")
-    accepted: tuple[str, ...] = Field(description="the kinds that were learned or accepted; empty: none yet")
-    changed: bool = Field(description="it is none of these: verdicts are uncertain until it is accepted")
-
-
-class RegionHealth(Message):
-    """One region of a camera's picture; a region without a grid is one tile."""
-
-    computed: Counter = Field(description="tiles that got their scores")
-    unchanged: Counter = Field(
-        default=0, description="tiles that showed what they showed when they were computed: their verdicts hold"
-    )
-    skipped: Counter = Field(description="tiles of judged frames that had changed and did not fit into the budget")
-    tiles: Counter = Field(default=1, description="how many it has")
-    coverage: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=1.0,
-        description="share of its tiles of which a verdict is young enough; less than 1 is never ok",
-    )
-    age_ms: Milliseconds | None = Field(
-        description="since the newest frame on which its oldest tile was seen was received; null: one was never seen"
-    )
-
-
-class CameraHealth(Message):
-    """The deadline ledger of one camera; counters count since the start."""
-
-    budget_ms: Milliseconds
-    received: Counter
-    verdicts: Counter
-    misses: Counter = Field(description="verdicts that came after their deadline")
-    dropped: dict[str, Counter] = Field(description="frames without a verdict, by reason")
-    rejected: dict[str, Counter] = Field(description="of the dropped: what was wrong with the malformed ones")
-    latency: LatencySummary = Field(description="received to flag handed over")
-    acknowledged: LatencySummary = Field(description="received to the broker's PUBACK of the flag")
-    stages: dict[str, LatencySummary] = Field(description="queue, decode, infer, decide, publish")
-    fps_in: float = Field(ge=0.0)
-    fps_out: float = Field(ge=0.0)
-    frame_age_ms: Milliseconds | None = Field(description="since the newest frame was received")
-    blind_ms: Milliseconds = Field(description="total time without a verdict in budget, see docs/deadline.md")
-    blind_now: bool
-    picture: PictureInfo | None = Field(default=None, description="null: no frame was decoded yet")
-    regions: dict[str, RegionHealth] = Field(
-        default_factory=dict, description="by name; empty where only the whole picture is looked at"
-    )
-    inspections: dict[str, Counter] = Field(
-        default_factory=dict, description="triggers since the start, by outcome; see edge.inspection"
-    )
-    parts: dict[str, Counter] = Field(
-        default_factory=dict, description="of these: parts that were answered for the first time, by verdict"
-    )
-
-
-class SensorHealth(Message):
-    """One sensor."""
-
-    received: Counter
-    rejected: dict[str, Counter]
-    age_ms: Milliseconds | None
-
-
-class AlarmFigures(Message):
-    """How well the alarm system does (ISA-18.2, EEMUA 191): goals are 1 in 10 minutes, no flood, nothing chattering or standing."""
-
-    annunciated_10_min: Counter
-    annunciated_day: Counter
-    average_10_min: float = Field(ge=0.0)
-    peak_10_min: Counter
-    flood: bool = Field(description="more than 10 in 10 minutes, until fewer than 5")
-    flood_s: float = Field(ge=0.0, description="total time in flood")
-    observed_s: float = Field(ge=0.0)
-    by_priority: dict[str, Counter]
-    top: tuple[tuple[str, Counter], ...] = Field(description="the most frequent alarms of the last 24 h")
-    top_share: float = Field(ge=0.0, le=1.0)
-    chattering: tuple[str, ...]
-    standing: tuple[str, ...] = Field(description="active for more than 24 h")
-    hidden: tuple[str, ...] = Field(description="shelved, suppressed by a user or out of service")
-
-
-class JournalFigures(Message):
-    """The journal: what is kept until it was received, and whether it is on disk."""
-
-    epoch: Counter
-    held: Counter = Field(description="events kept, to be resent to a broker that lost them")
-    waiting: Counter = Field(description="of these: not yet confirmed by the broker")
-    lost: Counter = Field(description="events dropped unconfirmed, because more happened than is kept")
-    repeated: Counter = Field(description="events sent more than once or late, marked historical")
-    storage: Literal["none", "ok", "low", "memory"] = Field(
-        description="none: not configured; low: the reserve is used up; memory: nothing survives a restart now"
-    )
-    reason: str = Field(description="what is wrong with the storage; empty when nothing is")
-    set_aside: Counter = Field(
-        description="damaged journals put aside since this start; node-storage is active while it is not 0"
-    )
-
-
-class Heartbeat(Message):
-    """``heartbeat``: the deadline ledger and the daemon's own health."""
-
-    schema_: Literal["edge.heartbeat/1"] = Field(default="edge.heartbeat/1", alias="schema")
-    ts: Timestamp
-    session: str
-    seq: Counter
-    uptime_s: float = Field(ge=0.0)
-    cameras: dict[str, CameraHealth]
-    sensors: dict[str, SensorHealth]
-    alarms: AlarmFigures
-    journal: JournalFigures
-    profile: str | None = Field(default=None, description="what holds now; null: the site has no profiles")
-    rejected: dict[str, Counter] = Field(description="messages that belong to no camera or sensor, by reason")
-    explanations: dict[str, Counter] = Field(
-        default_factory=dict,
-        description="by outcome: template, generated, no_time, unavailable (a template instead of the model's words), stale (dropped); "
-        "and of their pictures: image, image_too_large, image_no_time, image_unavailable",
-    )
-    collected: dict[str, Counter] = Field(
-        default_factory=dict,
-        description="pictures for the next build, by outcome: kept, labelled (by an operator's answer), replaced and expired (deleted for newer ones, by "
-        "age); not kept: outvalued (less worth than all that are there), copy, disk_behind, disk_full, disk_error",
-    )
-    internal_errors: dict[str, Counter] = Field(
-        default_factory=dict,
-        description="by place: exceptions that are faults of this program, which continued; node-internal is active for a minute after each",
-    )
-    published: Counter
-    acknowledged: Counter
-    unpublished: dict[str, Counter] = Field(description="messages that could not be handed to the broker, by reason")
-    rss_mib: float = Field(ge=0.0)
-    realtime: str = Field(description="scheduling of the inference thread, e.g. fifo:10 or other")
 
 
 class ChannelInfo(Message):
@@ -458,52 +285,6 @@ class Event(Message):
     detail: str = ""
 
 
-class Command(Message):
-    """``cmd/{verb}``, from SCADA: one request; never retained. Unknown keys are ignored: newer clients may send them."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
-
-    schema_: Literal["edge.cmd/1"] = Field(default="edge.cmd/1", alias="schema")
-    request_id: str = Field(
-        min_length=1, max_length=128, description="the same id again is answered, not executed again"
-    )
-    issued_at: str = Field(max_length=40, description="RFC 3339; older than 30 s is refused")
-    user: str = Field(min_length=1, max_length=128)
-    comment: str = Field(default="", max_length=1000)
-    alarm_id: str | None = Field(default=None, max_length=128)
-    occurrence_id: str | None = Field(
-        default=None, max_length=64, description="the occurrence that the operator saw; a stale one is refused"
-    )
-    duration_s: float | None = Field(default=None, gt=0, description="shelve: for how long, s; above 1e9 is refused")
-    one_shot: bool = False
-    valid: bool | None = Field(
-        default=None,
-        description="ack: true: the fault was there; false: it was a false alarm. Journalled and kept as a label, also of what is acknowledged already",
-    )
-    camera: str | None = Field(
-        default=None, max_length=128, description="snapshot: whose picture; inspect: what sees the part"
-    )
-    part: str | None = Field(default=None, max_length=128, description="inspect: the part's id")
-    profile: str | None = Field(
-        default=None, max_length=128, description="profile: which, by its id or another of its names"
-    )
-    at: str | None = Field(
-        default=None,
-        max_length=40,
-        description="inspect: when the part was before the camera, RFC 3339 or a number as of issued_at; default: now",
-    )
-    bundle: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-        description="reload: another bundle, by the name of its folder beside the one that the site file names",
-    )
-    weaker: tuple[str, ...] = Field(
-        default=(),
-        max_length=256,
-        description="reload: ids of the bundle's faults that may be watched less closely than now: gone, disarmed, or with a higher threshold",
-    )
-
-
 class EvidenceKept(Message):
     """``evidence/{alarm}``: what was seen around one occurrence is kept on the device; `edge-daemon evidence` fetches it there."""
 
@@ -516,96 +297,6 @@ class EvidenceKept(Message):
     left_out: Counter = Field(description="frames that the disk was too slow for")
     size_bytes: Counter
     problem: str = Field(default="", description="why it is not whole; empty: it is")
-
-
-Code = Literal[
-    "ok",
-    "stale_occurrence",
-    "not_allowed",
-    "expired",
-    "bad_request",
-    "duplicate",
-    "busy",
-    "unknown_alarm",
-    "not_judged",
-]
-
-
-class Snapshot(Message):
-    """Which picture a snapshot is, for readers without MQTT 5's user properties."""
-
-    topic: str
-    camera: str
-    frame_seq: Counter = Field(description="number of the frame, as in flags")
-    received: Timestamp
-    age_ms: Milliseconds = Field(
-        description="since the picture was received, when it was sent: a camera may have fallen silent"
-    )
-    captured: Timestamp | None = Field(description="when the frame was captured, by the clock of its source")
-    alarm_id: str | None
-    occurrence_id: str | None = Field(description="the alarm's newest occurrence when the picture was sent")
-    size_bytes: Counter
-    sha256: str
-    content_type: Literal["image/jpeg", "image/png"]
-
-
-class FaultFound(Message):
-    """What the inspected frame says of one fault."""
-
-    verdict: Verdict
-    score: float | None = Field(ge=0.0, le=1.0)
-    q: Quality
-    reason: str = Field(
-        default="",
-        description="why it is unknown where the flag's own quality does not say it: not_seen (its region, or a tile of it, was not computed on this frame)",
-    )
-
-
-class Inspection(Message):
-    """``inspection/{camera}``: the answer to one trigger. Each trigger gets one; what was not seen is unknown, never ok."""
-
-    schema_: Literal["edge.inspection/1"] = Field(default="edge.inspection/1", alias="schema")
-    ts: Timestamp
-    session: str
-    cam: str
-    part: str | None = Field(description="the part's id; null: the trigger named none")
-    correlation: str | None = Field(
-        description="request id of the command, or the trigger's MQTT 5 correlation data as text"
-    )
-    outcome: Literal["judged", "timeout", "duplicate", "late", "busy", "unknown"]
-    first: Literal["judged", "timeout", "late", "unknown"] | None = Field(
-        description="of a duplicate: what became of the first trigger, whose answer this repeats"
-    )
-    verdict: Verdict = Field(
-        description="fault if any fault is; ok only if every fault of the camera was seen to be ok"
-    )
-    reason: str = Field(description="why the verdict is unknown, as a code of docs/inspection.md; empty: it is known")
-    q: Quality
-    faults: dict[str, FaultFound] = Field(description="every fault of the camera by id; empty: no frame answers it")
-    frame_seq: Counter | None = Field(description="number of the frame, as in flags; null: none answers it")
-    frame_ts: Timestamp | None = Field(description="when the frame was captured, by the clock of its source")
-    received: Timestamp | None = Field(description="when the frame was received")
-    met: bool | None = Field(description="whether the frame's deadline was met")
-    trigger_ts: Timestamp | None = Field(description="when the part was before the camera, by the trigger's own clock")
-    offset_ms: float | None = Field(description="how much later than the trigger the frame was taken, as far as known")
-    lat_ms: Milliseconds = Field(description="receipt of the trigger to this answer")
-    times: Counter = Field(description="how often this part was asked for, as far as it is remembered")
-    profile: str | None = Field(default=None, description="what held; null: the site has no profiles")
-    model: str | None = None
-    model_sha256: str | None = None
-
-
-class Reply(Message):
-    """``res/{verb}``, or the response topic of the request."""
-
-    schema_: Literal["edge.res/1"] = Field(default="edge.res/1", alias="schema")
-    request_id: str | None
-    ok: bool
-    code: Code
-    detail: str = ""
-    state: str | None = None
-    snapshot: Snapshot | None = None
-    inspection: Inspection | None = None
 
 
 PUBLISHED: tuple[type[Message], ...] = (

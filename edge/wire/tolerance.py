@@ -15,7 +15,8 @@ from pydantic_core import from_json
 
 from edge.errors import RejectedInput
 from edge.parsing.text import decoded
-from edge.wire.messages import Command, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Command
 
 MAX_PAYLOAD_BYTES = 16_384
 MAX_ID_LENGTH = 128

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge.wire import messages
+from edge.wire import heartbeat, messages, requests
 from edge.wire.camera import CameraStatus
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import Message
+from edge.wire.message import Message
 
 JSON = "application/json"
 
@@ -107,7 +107,7 @@ META = Topic(
 )
 HEARTBEAT = Topic(
     "heartbeat",
-    messages.Heartbeat,
+    heartbeat.Heartbeat,
     qos=0,
     retain=False,
     expiry_s=30,
@@ -155,7 +155,7 @@ EVIDENCE = Topic(
 )
 INSPECTION = Topic(
     "inspection/{camera}",
-    messages.Inspection,
+    requests.Inspection,
     qos=1,
     retain=False,
     expiry_s=60,
@@ -171,7 +171,7 @@ EVENT = Topic(
 )
 REPLY = Topic(
     "res/{verb}",
-    messages.Reply,
+    requests.Reply,
     qos=1,
     retain=False,
     expiry_s=60,
@@ -179,7 +179,7 @@ REPLY = Topic(
 )
 COMMAND = Topic(
     "cmd/{verb}",
-    messages.Command,
+    requests.Command,
     qos=1,
     retain=False,
     expiry_s=30,

@@ -20,7 +20,9 @@ from edge.errors import EdgeError, WrongBoard
 from edge.site.settings import Site, load_site
 from edge.system.board import check_board, machine_facts
 from edge.wire.envelope import Incoming, Outgoing, Subscription
-from edge.wire.messages import Alarm, Command, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import Alarm
+from edge.wire.requests import Command
 from examples.demo.broker import free_port
 from examples.demo.pace import pace_of
 from examples.demo.page import DemoPage, is_installed, step_back

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from edge.frame import Verdict
 from edge.wire.envelope import Incoming
-from edge.wire.messages import Alarm, CameraHealth, Flag, Heartbeat, Meta, Reply, State
+from edge.wire.heartbeat import CameraHealth, Heartbeat
+from edge.wire.messages import Alarm, Flag, Meta, State
+from edge.wire.requests import Reply
 from examples.demo.match import Sample
 from examples.demo.story import CAMERA, ChannelPlan
 from examples.line.line import Injection, Line, Visit

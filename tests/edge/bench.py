@@ -32,7 +32,7 @@ from edge.system.internal_errors import InternalErrors
 from edge.trigger.inspections import Inspections
 from edge.wire.command import CommandDesk
 from edge.wire.envelope import ConnectionStats, Incoming, Outgoing
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from edge.worker import TICK_NS
 from tests.stand.bundles import colour_bundle, flat_jpeg
 

@@ -10,7 +10,7 @@ from edge.beside import REST_NS, Beside, Group, Handler, Verdicts, joined
 from edge.frame import Frame
 from edge.system.internal_errors import InternalErrors
 from edge.wire.command import Request
-from edge.wire.messages import Reply
+from edge.wire.requests import Reply
 from edge.wire.verbs import Verb
 
 FRAME = Frame("cam", 1, b"", 0, 0, 0)

@@ -19,7 +19,7 @@ from edge.reload import Live, Reloader, Trial
 from edge.site.settings import Site
 from edge.succession import Succession
 from edge.wire.envelope import Incoming
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from tests.edge.bench import ALARM, DARK, RED, WALL_NS, Bench
 from tests.stand.bundles import flat_jpeg
 

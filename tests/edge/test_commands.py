@@ -11,7 +11,8 @@ import pytest
 from edge.commands import Commands, answer, turn_away
 from edge.wire.command import Request, accept, refuse
 from edge.wire.envelope import Incoming
-from edge.wire.messages import Command, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Command
 from edge.wire.verbs import Verb
 from tests.edge.bench import RED, WALL_NS, Bench
 

@@ -15,7 +15,7 @@ from edge.alarm.machine import Alarm
 from edge.frame import Frame, Quality, Reading
 from edge.path import FramePath
 from edge.wire.envelope import Incoming, Outgoing
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from edge.worker import TICK_NS
 from tests.edge.bench import ALARM, DARK, MS, RED, WALL_NS, Bench
 

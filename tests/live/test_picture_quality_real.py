@@ -22,7 +22,7 @@ from benchmarks.path.picture_quality import (
 from edge.frame import Quality, Trouble
 from edge.inference.picture_quality import REMEMBERED, PictureMonitor
 from edge.inference.preprocess import decode_rgb, encode_jpeg
-from edge.site.sections import PictureSettings
+from edge.site.inputs import PictureSettings
 
 pytestmark = [
     pytest.mark.realdata,

@@ -36,7 +36,7 @@ from edge.intake.trigger_payload import BOUNDS as TRIGGER_BOUNDS
 from edge.intake.trigger_payload import trigger_of
 from edge.parsing.structure import Bounds, json_within
 from edge.publish.store import KEPT_BOUNDS
-from edge.site.sections import SensorSettings
+from edge.site.inputs import SensorSettings
 from edge.sparkplug.codec import MAX_ORDER_BYTES, decode
 from edge.sparkplug.node import EdgeNode, NodeSpec
 from edge.wire.command import CommandDesk

@@ -17,7 +17,9 @@ from edge.frame import Evidence, Quality, Verdict
 from edge.publish.entry import Entry, PlainState, StateRecord
 from edge.publish.publisher import Policy, Publisher
 from edge.wire.command import Request
-from edge.wire.messages import Asset, Command, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import Asset
+from edge.wire.requests import Command
 from edge.wire.verbs import Verb
 
 S = 1_000_000_000

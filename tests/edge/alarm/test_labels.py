@@ -14,7 +14,8 @@ from edge.frame import Evidence, Quality, Verdict
 from edge.publish.entry import Entry
 from edge.publish.publisher import Policy, Publisher
 from edge.wire.command import Request
-from edge.wire.messages import Asset, Command
+from edge.wire.messages import Asset
+from edge.wire.requests import Command
 from edge.wire.verbs import Verb
 
 FAULT, OK = Evidence(Verdict.FAULT, 1.0, Quality.GOOD), Evidence(Verdict.OK, 0.0, Quality.GOOD)

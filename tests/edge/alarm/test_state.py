@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edge.alarm.machine import AlarmSpec
 from edge.alarm.table import Trigger
 from edge.errors import ConfigError
-from edge.site.sections import AlarmSettings
+from edge.site.alarms import AlarmSettings
 
 TEXTS = {"severity": 500, "message": "m", "operator_action": "o", "consequence": "c"}
 

@@ -18,7 +18,7 @@ from edge.plan import site_bundle
 from edge.publish.entry import Entry, PlainState
 from edge.publish.journal import Journal
 from edge.publish.store import NAME
-from edge.site.sections import CameraSettings
+from edge.site.inputs import CameraSettings
 from edge.site.settings import Site
 from tests.stand.daemon import site_document
 from tests.stand.plant import roomy_bundle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.evidence.ring import Moment
 from edge.frame import Frame
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 
 MS = 1_000_000
 WALL_NS = 1_800_000_000_000_000_000

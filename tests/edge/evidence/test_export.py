@@ -12,7 +12,7 @@ import pytest
 from edge.errors import EdgeError
 from edge.evidence.export import MAX_SHOWN, as_json, listing, page, write_zip, zipped
 from edge.evidence.recording import Recording, RecordingWriter, read_recording
-from edge.wire.messages import timestamp
+from edge.wire.message import timestamp
 from tests.edge.evidence.moments import WALL_NS, moment
 from tests.stand.bundles import flat_jpeg
 

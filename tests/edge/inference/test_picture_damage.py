@@ -14,7 +14,7 @@ from edge.inference.picture_damage import Torn, as_before, jump_row, repeated_ro
 from edge.inference.picture_quality import REPEATED_SHARE, PictureMonitor
 from edge.inference.preprocess import Preprocessor, encode_jpeg
 from edge.manifest import InputSpec
-from edge.site.sections import PictureSettings
+from edge.site.inputs import PictureSettings
 
 MS = 1_000_000
 STAGE = Preprocessor(InputSpec(name="frame", width=224, height=224, resize="stretch"))

@@ -23,7 +23,7 @@ from edge.inference.picture_quality import (
     measure,
     to_dict,
 )
-from edge.site.sections import PictureSettings
+from edge.site.inputs import PictureSettings
 
 MS = 1_000_000
 Tensor = NDArray[np.uint8]

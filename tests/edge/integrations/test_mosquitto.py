@@ -8,7 +8,8 @@ import pytest
 
 from edge.errors import ConfigError
 from edge.integrations.mosquitto import access_rules
-from edge.site.sections import CameraSettings, NodeSettings, SensorSettings, SparkplugSettings
+from edge.site.inputs import CameraSettings, SensorSettings
+from edge.site.sections import NodeSettings, SparkplugSettings
 from edge.site.settings import Site
 from tests.stand.shipped import SHIPPED
 

@@ -27,7 +27,8 @@ from edge.publish.journal import HOLD_NS, Journal
 from edge.publish.outbox import LIVE_NS
 from edge.publish.store import BALLAST, NAME, StorageFullError, Store, rescue
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import Alarm, AlarmAck, AlarmSource, AlarmTimes, Asset, Event, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import Alarm, AlarmAck, AlarmSource, AlarmTimes, Asset, Event
 
 S = 1_000_000_000
 WALL_NS = 1_800_000_000 * S

@@ -9,7 +9,9 @@ from edge.frame import Evidence, Frame, Quality, Stamps, Verdict
 from edge.publish.entry import Entry
 from edge.publish.publisher import Policy, Publisher
 from edge.wire.envelope import Outgoing
-from edge.wire.messages import AlarmSource, Explanation, Reply, timestamp
+from edge.wire.message import timestamp
+from edge.wire.messages import AlarmSource, Explanation
+from edge.wire.requests import Reply
 
 MS = 1_000_000
 FAULT = Evidence(Verdict.FAULT, 0.93, Quality.GOOD)

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from edge.site.sections import BrokerSettings, CameraSettings, NodeSettings
+from edge.site.inputs import CameraSettings
+from edge.site.sections import BrokerSettings, NodeSettings
 from edge.site.settings import Site
 from edge.sparkplug.codec import DataType
 from edge.sparkplug.connection import SparkplugConnection
 from edge.sparkplug.metrics import Catalogue
 from edge.sparkplug.node import Change, EdgeNode, NodeSpec, Tag
 from edge.system.clock import Clock
-from edge.wire.messages import AlarmCounts, Inspection, State
+from edge.wire.messages import AlarmCounts, State
+from edge.wire.requests import Inspection
 from tests.sparkplug_conformance.schema import read
 from tests.stand.brokers import Mosquitto, wait_for
 from tests.stand.daemon import Ear

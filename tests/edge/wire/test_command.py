@@ -12,7 +12,8 @@ from edge.errors import RejectedInput
 from edge.site.sections import CommandSettings
 from edge.wire.command import MAX_REMEMBERED, CommandDesk, Refused, Request, without_paths
 from edge.wire.envelope import Incoming
-from edge.wire.messages import Reply, timestamp
+from edge.wire.message import timestamp
+from edge.wire.requests import Reply
 from edge.wire.verbs import Verb
 
 NOW_WALL_NS = 1_800_000_000_000_000_000

@@ -10,7 +10,7 @@ import pytest
 
 from edge.frame import Verdict
 from edge.health.ledger import Health
-from edge.wire.messages import Heartbeat
+from edge.wire.heartbeat import Heartbeat
 from examples.demo.story import CAMERA, CHANNELS, Criteria, line_settings
 from examples.demo.summary import Summary, summarise
 from examples.demo.watch import Watch

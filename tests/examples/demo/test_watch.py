@@ -8,7 +8,7 @@ import pytest
 
 from edge.frame import Verdict
 from edge.wire.envelope import Incoming
-from edge.wire.messages import Reply
+from edge.wire.requests import Reply
 from examples.demo.story import CHANNELS, line_settings
 from examples.demo.watch import Watch
 from examples.line.line import Line
