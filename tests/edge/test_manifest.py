@@ -27,6 +27,18 @@ def test_the_manifest_survives_a_round_trip(speaks: bool) -> None:  # noqa: FBT0
     assert Manifest.model_validate_json(manifest_json(manifest)) == manifest
 
 
+def test_a_candidate_names_its_provider_where_several_were_measured() -> None:
+    """Else the field is left out, so that older daemons read the bundle."""
+    document = manifest_document(FILES)
+    proof = document["proof"]
+    facts = {"scheme": "float32", "intra_op_threads": 1, "size_bytes": 1, "chosen": True, "verdict": "the fastest"}
+    measured = {"latency": proof["latency"][0], "parity": proof["parity"]}
+    proof["candidates"] = [facts | measured | {"provider": "OpenVINOExecutionProvider"}]
+    manifest = Manifest.model_validate(document)
+    assert Manifest.model_validate_json(manifest_json(manifest)) == manifest
+    assert manifest.proof.candidates[0].provider == "OpenVINOExecutionProvider"
+
+
 def straddling() -> dict[str, Any]:
     """A manifest whose golden inputs hold verdicts on both sides of both thresholds."""
     files = {"graph.onnx": b"graph", "golden/0.jpg": b"a", "golden/1.jpg": b"b"}
