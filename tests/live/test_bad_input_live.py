@@ -104,8 +104,9 @@ def test_a_header_that_claims_a_gigapixel_costs_neither_time_nor_memory(plant: P
 def test_a_bad_reading_is_counted_and_changes_no_verdict(plant: Plant, name: str) -> None:
     """A bad reading is counted under its reason and is evidence of nothing; the next good one is heard."""
     payload, reasons = BAD_READINGS[name]
-    mark = plant.ear.count()
     plant.sense("temperature", b"21.0")
+    mark = plant.ear.count()
+    wait_for(lambda: len(plant.ear.on("heartbeat", mark)) >= 2, what="a heartbeat that counts the good reading")
     before = plant.ear.heartbeat()["sensors"]["temperature"]
     plant.sense("temperature", payload)
     wait_for(lambda: plant.ear.heartbeat()["sensors"]["temperature"]["rejected"] != before["rejected"], what=name)
