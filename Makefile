@@ -28,9 +28,9 @@ test: $(VENV)/.dev ## set up and run the tests; COVERAGE=1 measures branch cover
 	  && $(PYTEST) -n 0 -m "not whole" --last-failed --last-failed-no-failures none $(if $(COVERAGE),$(COV) --cov-append) $(PYTEST_ARGS); }
 	$(if $(COVERAGE),$(BIN)/python -m tests.floors build/coverage/report.json)
 
-test-fast: $(VENV)/.dev ## aimed at two minutes: what needs no built bundle and no daemon of its own
+test-fast: $(VENV)/.dev ## two minutes: what needs no built bundle and no daemon of its own
 	@sh deploy/system-packages.sh mosquitto openssl
-	$(PYTEST) -n 2 -m "not slow and not whole" $(FAST) $(PYTEST_ARGS)
+	$(PYTEST) -n 3 -m "not slow and not whole" $(FAST) $(PYTEST_ARGS)
 
 test-whole: $(VENV)/.dev ## what `make test` leaves out: whole sets of pictures, the wheel on every Python; minutes, and needs EDGE_DATA and a registry
 	@sh deploy/system-packages.sh mosquitto

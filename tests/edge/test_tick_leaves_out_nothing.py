@@ -170,6 +170,7 @@ def _spoken(message: Outgoing) -> str:
     return f"{message.topic} {json.dumps({key: value for key, value in body.items() if key not in {'seq', 'occurrence_id', 'rss_mib'}})}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_is_published_as_when_everything_is_looked_at(tmp_path: Path, seed: int) -> None:
     """Rules of every kind, delays, latches, shelving, dead sensors and gateways, a broken connection, a camera that comes and goes."""

@@ -66,6 +66,7 @@ def plant(folder: Path, *, hours: int = 5, bound: float = 0.2, faulty: bool = Tr
     return recipe
 
 
+@pytest.mark.slow
 def test_a_wrapped_graph_is_a_bundle_that_the_daemon_proves_and_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     """Armed by five hours, with golden windows on both sides; replayed, all of the faulty recording reaches the threshold, and of the normal ones no more than was asked for."""
     assert main(["wrap", str(plant(tmp_path)), "--board", BOARD, "--out", str(tmp_path / "out")]) == 0

@@ -370,6 +370,7 @@ def test_what_a_dying_broker_left_unsaid_is_not_said_later(mosquitto: Mosquitto,
     assert set(topics(got)) == {"out/new"}
 
 
+@pytest.mark.slow
 def test_a_half_open_link_is_noticed(mosquitto: Mosquitto, relay: Relay, connect: Ends) -> None:
     """No byte passes and nobody says so: noticed after about twice the keep-alive, and the link comes back."""
     downs: list[str] = []
@@ -543,6 +544,7 @@ def test_it_falls_back_to_mqtt_311(amqtt: Amqtt, connect: Ends) -> None:
     assert connection.stats().protocol == "3.1.1"
 
 
+@pytest.mark.slow
 def test_mqtt_5_only_refuses_to_fall_back(amqtt: Amqtt, connect: Ends) -> None:
     """With protocol 5 the daemon stays offline rather than speak another version."""
     connection = connect(amqtt.port, settings={"protocol": "5", "keepalive_s": 2})

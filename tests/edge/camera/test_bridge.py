@@ -152,6 +152,7 @@ def test_without_a_broker_nothing_is_encoded_and_nothing_kept(line: Line) -> Non
     assert [status["state"] for status in line.broker.statuses()] == ["online"]
 
 
+@pytest.mark.slow
 def test_the_rate_is_kept_with_the_newest_pictures() -> None:
     """25 pictures a second come, 10 are wanted: each is the newest of its moment, and the average is exact."""
     line = Line(fps=10)

@@ -283,6 +283,7 @@ def test_access_rules_that_forbid_commands_are_recognised(
     ear.close()
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.not_ours
 def test_a_node_with_rare_heartbeats_is_waited_for(

@@ -87,6 +87,7 @@ def test_a_broker_that_is_not_there_fails(
     assert "broker     FAILED   cannot reach the broker" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.not_ours
 def test_each_topic_that_rules_forbid_is_named(make_mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
@@ -104,6 +105,7 @@ def test_each_topic_that_rules_forbid_is_named(make_mosquitto: Callable[..., Mos
     assert found["subscribe edge/v1/n/state"] == "FAILED"
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.not_ours
 def test_the_shipped_rules_pass(edge_broker: Mosquitto, pki: Path) -> None:

@@ -138,6 +138,7 @@ def watch(bench: Bench, reds: Iterable[int]) -> None:
         bench.turn()
 
 
+@pytest.mark.slow
 def test_normal_scores_that_move_raise_an_alarm_and_usual_ones_end_it(tmp_path: Path) -> None:
     """Long before a limit is reached; what was learned of it is kept for a restart."""
     bench = drifting(tmp_path / "bundle")

@@ -76,6 +76,7 @@ def test_what_comes_for_long_is_accepted_beside_the_other() -> None:
     assert (camera.send(DAY), camera.send(NIGHT)) == (Quality.GOOD, Quality.GOOD)
 
 
+@pytest.mark.slow
 def test_a_site_may_leave_it_to_an_operator() -> None:
     """With 0 nothing is accepted by time; told to forget, the camera is learned anew."""
     camera = Camera(accept_after_s=0)

@@ -128,6 +128,7 @@ def test_the_part_that_is_shown_is_the_part_that_is_kept(rows: int, columns: int
     assert Preprocessor(spec(96, 64)).shown(encoded) == (0.0, 0.0, 1.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "columns", "size"),
     [

@@ -531,6 +531,7 @@ PAYLOADS = (
 TYPES = st.sampled_from([None, "application/senml+json", "application/cloudevents+json; charset=utf-8", "image/jpeg"])
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(topic=st.sampled_from(TOPICS), payload=PAYLOADS, content_type=TYPES, told=st.text(max_size=30))
 def test_nothing_that_comes_in_makes_it_raise(topic: str, payload: bytes, content_type: str | None, told: str) -> None:

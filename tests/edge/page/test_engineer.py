@@ -130,6 +130,7 @@ def test_what_is_wrong_is_refused(shop: SimpleNamespace, path: str, body: object
     assert answer["error"]
 
 
+@pytest.mark.slow
 def test_a_page_without_a_workshop_has_none(tmp_path: Path) -> None:
     """Its routes are not there."""
     page = PageProcess(tmp_path, free_port()).start()

@@ -134,6 +134,7 @@ def test_without_the_broker_everything_is_unknown_and_nothing_is_sent(visitor: V
     assert visitor.command(node="n", verb="ack", occurrence_id="1")[0] == 404
 
 
+@pytest.mark.slow
 def test_guessing_becomes_slow_and_is_logged(visitor: Visitor, page: PageProcess) -> None:
     """After five wrong passwords even the right one waits; the log names who and from where, without a password."""
     statuses = [visitor.login("keller", "wrong password") for _ in range(6)]
@@ -145,6 +146,7 @@ def test_guessing_becomes_slow_and_is_logged(visitor: Visitor, page: PageProcess
     assert PASSWORD not in page.log()
 
 
+@pytest.mark.slow
 def test_a_request_that_does_not_come_is_not_waited_for(page: PageProcess) -> None:
     """Half a head at once, half a head after a whole request, and a body that stops: none of them keeps its place."""
     head = b"Host: 127.0.0.1\r\n"
@@ -160,6 +162,7 @@ def test_a_request_that_does_not_come_is_not_waited_for(page: PageProcess) -> No
     assert heard[2].startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 def test_https_marks_its_cookie_and_answers_no_plain_request(tmp_path: Path) -> None:
     """The cookie goes over TLS alone; a key that others can read is refused at the start."""
     make_pki(tmp_path, ["page"])

@@ -260,6 +260,7 @@ for seq in range(1, 1_000_000):
 """
 
 
+@pytest.mark.slow
 def test_nothing_that_was_said_is_lost_by_kill_9(tmp_path: Path) -> None:
     """Five times killed at a random moment: every event that left the process is on disk, epochs rise, names never repeat."""
     said: list[tuple[int, int]] = []
@@ -294,6 +295,7 @@ def power_cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["FULL", "NORMAL"])
 def test_nothing_that_was_said_is_lost_by_a_power_cut(level: str, tmp_path: Path, power_cut: Path) -> None:
     """Five power cuts: every event that left the process had been synced before. With less than FULL it had not, so the test can fail."""

@@ -159,6 +159,7 @@ def line(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_change_gate_is_proven_on_a_recording(
     bundle: Path, line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +178,7 @@ def test_the_change_gate_is_proven_on_a_recording(
     assert "Up to 24 the gate holds on this recording" in text
 
 
+@pytest.mark.slow
 def test_a_gate_that_would_change_a_verdict_fails(
     bundle: Path, line: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_the_bytes_are_those_of_the_specification(payload: Payload) -> None:
         assert list(theirs.properties.keys) == list(ours.properties)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(payloads)
 def test_what_we_write_we_read(payload: Payload) -> None:

@@ -44,6 +44,7 @@ def changed(recorded: Path, folder: Path, old: str, new: str) -> Path:
     return folder / "pump.toml"
 
 
+@pytest.mark.slow
 def test_a_recording_is_a_bundle_that_the_daemon_proves_and_replays(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     """The leak is found in a replay of what the daemon would have recorded, named in the report, and no other alarm is raised that day."""
     assert main(["plan", str(recorded / "pump.toml"), "--board", BOARD]) == 0

@@ -37,6 +37,7 @@ def _features(graph: Path, frames: NDArray[np.uint8]) -> list[NDArray[np.float32
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
+@pytest.mark.slow
 def test_only_coarse_pointwise_convolutions_are_rounded(tmp_path: Path) -> None:
     """Stem, filters of one channel and grids finer than a sixteenth of the frame stay float; no weight of theirs is int8."""
     tensors = efficientnet(excite=False, pooled=1280)
