@@ -26,7 +26,8 @@ PROSE = [
     ROOT / "benchmarks" / "README.md",
 ]
 MODULES = [file for package in ("edge", "exporters") for file in sorted((ROOT / package).rglob("*.py"))]
-MOST_WORDS = 30  # the aim is 25
+MOST_WORDS = 25
+MOST_OF_A_MODULE = 30  # its line in a table: commas and semicolons part it
 
 
 def paragraphs(text: str) -> Iterator[str]:
@@ -87,7 +88,7 @@ def test_no_sentence_is_long(document: Path) -> None:
 def test_a_module_says_what_it_is_in_one_short_paragraph() -> None:
     """The first paragraph of a module's docstring is its line in edge/README.md or exporters/README.md."""
     modules = [file for file in MODULES if file.read_text(encoding="utf-8").strip()]
-    assert [str(file.relative_to(ROOT)) for file in modules if len(sentence(file).split()) > MOST_WORDS] == []
+    assert [str(file.relative_to(ROOT)) for file in modules if len(sentence(file).split()) > MOST_OF_A_MODULE] == []
 
 
 def test_long_sentences_are_found_in_prose_alone() -> None:
