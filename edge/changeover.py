@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ProfileRequest:
     """A profile that is to hold from now on; `request`: of the command that asks, None: the plant's topic does."""
 
     profile: str
@@ -63,7 +63,7 @@ class Changeover:
         self._rejected = rejected
         self._word = _kept(restored, "word")
         self._kept = kept_profile(restored)
-        self._wishes: list[Wish] = []
+        self._waiting: list[ProfileRequest] = []
         self._plan: Plan | None = None
         #: What the plant's topic asked for and no profile is called; empty: it asked for none, or for one that there is.
         self.unknown = _kept(restored, "unknown") or ""
@@ -80,7 +80,7 @@ class Changeover:
                 self._annunciator.suppress(channel.id, cause, now_ns, now_wall_ns)
         known = profile_named(plan.site.profiles, self.unknown)
         if known is not None:  # a reload taught us what the plant asks for
-            self._wishes.append(Wish(known.id))
+            self._waiting.append(ProfileRequest(known.id))
         if plan.profile != self._kept:
             why = "the site has no profiles" if plan.profile is None else f"{plan.profile} holds"
             if before is None and self._kept is not None:
@@ -98,38 +98,40 @@ class Changeover:
         if found is None:
             known = ", ".join(profile.id for profile in plan.site.profiles)
             return refuse(command, "bad_request", f"no profile {command.profile!a}; there are {known}")
-        if len(self._wishes) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             return refuse(command, "busy", "too many changes of the profile wait: ask again")
-        self._wishes.append(Wish(found.id, request))
+        self._waiting.append(ProfileRequest(found.id, request))
         return None
 
-    def wanted(self) -> Wish | None:
+    def wanted(self) -> ProfileRequest | None:
         """The next profile that is asked for; the commands first, in their order."""
-        if self._wishes:
-            return self._wishes.pop(0)
+        if self._waiting:
+            return self._waiting.pop(0)
         recipe = self._take()
         return None if recipe is None or self._plan is None else self._heard(recipe, self._plan)
 
-    def changed(self, wish: Wish, before: str | None, plan: Plan) -> Reply | None:
-        """The wish is fulfilled: journal it; the reply to its command, if one asked."""
+    def changed(self, asked: ProfileRequest, before: str | None, plan: Plan) -> Reply | None:
+        """It holds: journal it; the reply to its command, if one asked."""
         self.unknown = ""
         held = sum(channel.held for channel in plan.channels)
         said = f"{plan.profile}: {held} of {len(plan.channels)} faults hold"
-        user = None if wish.request is None else wish.request.command.user
+        user = None if asked.request is None else asked.request.command.user
         if before != plan.profile:
-            by = "the plant's topic" if wish.request is None else "command"
+            by = "the plant's topic" if asked.request is None else "command"
             self._note("profile", f"from {before} to {said}; by {by}", user)
         self._keep(plan.profile)
-        return None if wish.request is None else accept(wish.request.command, said)
+        return None if asked.request is None else accept(asked.request.command, said)
 
-    def failed(self, wish: Wish, problem: str) -> Reply | None:
-        """The wish could not be fulfilled: what held before holds on; the reply to its command, if one asked."""
+    def failed(self, asked: ProfileRequest, problem: str) -> Reply | None:
+        """It cannot hold: what held before holds on; the reply to its command, if one asked."""
         self._note(
-            "profile refused", f"{wish.profile}: {problem}", None if wish.request is None else wish.request.command.user
+            "profile refused",
+            f"{asked.profile}: {problem}",
+            None if asked.request is None else asked.request.command.user,
         )
-        return None if wish.request is None else refuse(wish.request.command, "not_allowed", problem)
+        return None if asked.request is None else refuse(asked.request.command, "not_allowed", problem)
 
-    def _heard(self, recipe: Recipe, plan: Plan) -> Wish | None:
+    def _heard(self, recipe: Recipe, plan: Plan) -> ProfileRequest | None:
         """What the plant's topic asks for. What the broker retained is no news if it is what the topic said last: a command may have come since."""
         if recipe.retained and recipe.word == self._word:
             return None
@@ -145,7 +147,7 @@ class Changeover:
                 )
             self._keep(plan.profile)
             return None
-        return Wish(found.id)
+        return ProfileRequest(found.id)
 
     def _keep(self, profile: str | None) -> None:
         self._kept = profile

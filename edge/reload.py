@@ -15,7 +15,7 @@ from typing import Literal
 
 from edge.alarm.catalogue import NODE, Concern, alarm_id
 from edge.assembly import Proven, Stages, make_stages, make_worker, prove_plan, publish_policy, summary
-from edge.changeover import Changeover, Wish
+from edge.changeover import Changeover, ProfileRequest
 from edge.commands import answer
 from edge.errors import ConfigError, EdgeError
 from edge.health.ledger import Tally
@@ -262,9 +262,9 @@ class Live:
             if refusal is not None:
                 self._note("reload refused", refusal)
         self._succession.watch()
-        wish = None if self._changeover is None else self._changeover.wanted()
-        if self._changeover is not None and wish is not None:
-            self._change_over(self._changeover, wish)
+        asked = None if self._changeover is None else self._changeover.wanted()
+        if self._changeover is not None and asked is not None:
+            self._change_over(self._changeover, asked)
         result = self._reloader.take()
         if result is not None:
             self._finish(result)
@@ -301,20 +301,20 @@ class Live:
         self._succession.exchanged(former[0].plan, proven.plan, named=result.named, weaker=result.weaker)
         return ""
 
-    def _change_over(self, changeover: Changeover, wish: Wish) -> None:
+    def _change_over(self, changeover: Changeover, asked: ProfileRequest) -> None:
         """Another product is made: the same bundle and site under another profile, exchanged like a reload; one on trial stays on trial."""
         before = self.plan.profile
         try:
-            proven = self._under(self.proven, wish.profile)
+            proven = self._under(self.proven, asked.profile)
             if proven is not self.proven:
                 self._exchange(proven)
         except Exception as error:  # noqa: BLE001 - the sender gets an answer, and what held before holds on
             self._services.errors.caught("changeover", error)
-            reply = changeover.failed(wish, f"unexpected {type(error).__name__}, see the log")
+            reply = changeover.failed(asked, f"unexpected {type(error).__name__}, see the log")
         else:
-            reply = changeover.changed(wish, before, self.plan)
-        if reply is not None and wish.request is not None:
-            answer(self._services, wish.request, reply)
+            reply = changeover.changed(asked, before, self.plan)
+        if reply is not None and asked.request is not None:
+            answer(self._services, asked.request, reply)
 
     def _under(self, proven: Proven, profile: str | None) -> Proven:
         """What was proven, under a profile; the scores are the same, so nothing is proven again."""

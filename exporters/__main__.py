@@ -209,11 +209,11 @@ def _print_line(line: str) -> None:
 
 def _init(options: argparse.Namespace) -> int:
     from exporters.draft.export import Format
-    from exporters.draft.write import Wishes, write_recipe
+    from exporters.draft.write import DraftOptions, write_recipe
 
     wanted: dict[Format, Path | None] = {"coco": options.coco_out, "label-studio": options.label_studio_out}
     labels_out = {kind: path for kind, path in wanted.items() if path is not None}
-    wishes = Wishes(
+    draft = DraftOptions(
         options.labels,
         options.checkpoint,
         tuple(options.normal),
@@ -221,7 +221,7 @@ def _init(options: argparse.Namespace) -> int:
         labels_out,
         options.words,
     )
-    print("\n".join(write_recipe(options.folder, options.out, wishes)))
+    print("\n".join(write_recipe(options.folder, options.out, draft)))
     return 0
 
 

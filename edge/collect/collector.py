@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 
 from edge.beside import Beside, Verdicts
-from edge.collect.album import FOLDER, Album, Limits, name_of
 from edge.collect.pick import Chooser, Kind, Pick, Quota, margins
+from edge.collect.picture_store import FOLDER, Limits, PictureStore, name_of
 from edge.frame import Frame, Verdict
 from edge.site.settings import Site
 from edge.system.clock import Clock
@@ -62,7 +62,7 @@ class Collector(Beside):
         self._clock = clock
         self._subject = subject
         self._random = Random() if random is None else random
-        self._album = None if state_dir is None else Album(state_dir / FOLDER)
+        self._store = None if state_dir is None else PictureStore(state_dir / FOLDER)
         self._spool = Spool("collect", max_waiting_bytes)
         self._limits = Limits(1.0, {})
         self._choosers: dict[str, Chooser] = {}  # by camera
@@ -82,7 +82,7 @@ class Collector(Beside):
             Kind.ALARM: wanted.alarms_per_hour,
         }
         quota, before = Quota(per_hour, wanted.near), self._choosers
-        cameras = [camera.id for camera in site.cameras if camera.collect] if self._album is not None else []
+        cameras = [camera.id for camera in site.cameras if camera.collect] if self._store is not None else []
         self._choosers = {
             camera: before[camera]
             if camera in before and before[camera].quota == quota
@@ -128,11 +128,11 @@ class Collector(Beside):
         """Put the picture of that moment into the folder of what the operator said; one that shows several faults stays unsorted."""
         del alarm_id, now_ns
         moment = self._moments.get(occurrence_id)
-        if moment is None or self._album is None or not moment.alone:
+        if moment is None or self._store is None or not moment.alone:
             return
         label = moment.fault if valid else NORMAL
         if label is not None:
-            self._spool.put(partial(self._do, partial(self._album.label, moment.camera, moment.name, label)))
+            self._spool.put(partial(self._do, partial(self._store.label, moment.camera, moment.name, label)))
 
     def tick(self, now_ns: int) -> None:
         """Hand over what is due."""
@@ -153,9 +153,9 @@ class Collector(Beside):
             return dict(self._counts)
 
     def _put(self, pick: Pick) -> None:
-        if self._album is None:
+        if self._store is None:
             return
-        job = partial(self._album.keep, pick, self._limits, self._trusted_wall_ns())
+        job = partial(self._store.keep, pick, self._limits, self._trusted_wall_ns())
         if not self._spool.put(partial(self._do, job), len(pick.frame.encoded)):
             self._count(["disk_behind"])
 

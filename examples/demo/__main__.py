@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edge.bundle import open_bundle
 from edge.errors import EdgeError
-from examples.demo.run import Demo, DemoFailed, Wish, keep_quiet
+from examples.demo.run import Demo, DemoFailed, Options, keep_quiet
 from examples.demo.story import CRITERIA, GENERATIVE_CRITERIA, Criteria
 from examples.demo.summary import summarise
 from examples.demo.view import Screen
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bundle = options.bundle or BUNDLES[options.model]
     generative = options.bundle is None and options.model == "generative"
     criteria = GENERATIVE_CRITERIA if generative else CRITERIA
-    wish = Wish(
+    run_options = Options(
         bundle,
         options.broker,
         options.seconds,
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="plantflag-demo-") as folder:
         try:
-            demo = Demo(wish, open_bundle(bundle), Path(folder), screen.show)
+            demo = Demo(run_options, open_bundle(bundle), Path(folder), screen.show)
         except EdgeError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1

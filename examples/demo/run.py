@@ -44,7 +44,7 @@ class DemoFailed(EdgeError):  # noqa: N818 - names what happened, as edge.errors
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Options:
     """What was asked for on the command line; `broker` None: an embedded one, `page` opens the operators' page where it is installed."""
 
     bundle: Path
@@ -108,14 +108,14 @@ class Demo:
     """One run.
 
     Args:
-        wish: what was asked for.
+        options: what was asked for.
         bundle: opened.
         folder: for the site file and logs.
         show: called often with the watch, to draw it.
     """
 
-    def __init__(self, wish: Wish, bundle: Bundle, folder: Path, show: Callable[[Watch], None]) -> None:
-        self._wish, self._folder, self._show = wish, folder, show
+    def __init__(self, options: Options, bundle: Bundle, folder: Path, show: Callable[[Watch], None]) -> None:
+        self._options, self._folder, self._show = options, folder, show
         self._children: list[Child] = []
         self._page: Child | None = None  # none of the children: the demo goes on without it
         self._inbox: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
@@ -130,9 +130,9 @@ class Demo:
         self._other_board = _other_board(bundle)
         self._bundle = bundle
         self._channels = channels
-        self._pace = pace_of(bundle, wish.fps)
-        settings = line_settings(channels, seed=wish.seed, fps=self._pace.fps)
-        self._frame_count = max(1, round(wish.seconds * self._pace.fps))
+        self._pace = pace_of(bundle, options.fps)
+        settings = line_settings(channels, seed=options.seed, fps=self._pace.fps)
+        self._frame_count = max(1, round(options.seconds * self._pace.fps))
         self.site: Site | None = None
         self.watch = Watch(Line(settings, self._frame_count), channels, prefix="")
 
@@ -142,8 +142,8 @@ class Demo:
         Raises:
             DemoFailed: something did not start, or died.
         """
-        host, port = self._wish.broker or ("127.0.0.1", free_port())
-        if self._wish.broker is None:
+        host, port = self._options.broker or ("127.0.0.1", free_port())
+        if self._options.broker is None:
             self._start("broker", ["-m", "examples.demo.broker", str(port)])
         config = self._folder / "site.toml"
         document = site_document(
@@ -164,12 +164,19 @@ class Demo:
         self._connect(site)
         self._start("daemon", ["-m", "edge", "run", "--config", str(config)])
         self._open_page(host, port)
-        arguments = ["--seed", str(self._wish.seed), "--fps", str(self._pace.fps), "--frames", str(self._frame_count)]
+        arguments = [
+            "--seed",
+            str(self._options.seed),
+            "--fps",
+            str(self._pace.fps),
+            "--frames",
+            str(self._frame_count),
+        ]
         plant = self._start("plant", ["-m", "examples.demo.plant", "--config", str(config), *arguments], talks=True)
         self._until(self._everybody_ready, START_TIMEOUT_S, "broker, daemon and plant to be ready")
         self.watch.note("start", "everything is up: the line starts")
         plant.write_line("start")
-        self._until(lambda: self.watch.plant_done, self._wish.seconds * 3 + START_TIMEOUT_S, "the line to end")
+        self._until(lambda: self.watch.plant_done, self._options.seconds * 3 + START_TIMEOUT_S, "the line to end")
         self._until(self._settled, SETTLE_S, None)
 
     def close(self) -> None:
@@ -194,7 +201,7 @@ class Demo:
         return child
 
     def _open_page(self, host: str, port: int) -> None:
-        if not self._wish.page or not is_installed():
+        if not self._options.page or not is_installed():
             return
         page = DemoPage(self._folder, host, port)
         self._page = Child("page", page.arguments, self._folder)
@@ -205,7 +212,7 @@ class Demo:
     def _connect(self, site: Site) -> None:
         topics = {"state": 1, "meta": 1, "heartbeat": 0, "flag/+": 0, "alarm/+": 1, "res/+": 1}
         wanted = [Subscription(f"{site.prefix()}/{topic}", qos) for topic, qos in topics.items()]
-        if self._wish.keep_frames:
+        if self._options.keep_frames:
             wanted.append(Subscription(site.frame_topic(site.cameras[0]), 0))
         self._link = Connection(
             site.broker, client_id=f"{site.node.id}-scada", subscriptions=wanted, on_message=self._inbox.put
@@ -264,7 +271,7 @@ class Demo:
         reply = self.watch.replies.get(self._asked) if self._asked is not None else None
         if reply is not None and reply.code == "stale_occurrence":
             self._asked = None
-        share = self.watch.t_s / self._wish.seconds
+        share = self.watch.t_s / self._options.seconds
         if self._asked is not None or self._link is None or share < ACK_FROM:
             return
         states = ("UNACK_ALM", "RTN_UNACK") if share >= ACK_ANY_FROM else ("UNACK_ALM",)
@@ -300,7 +307,7 @@ class Demo:
         return reply is not None and reply.ok
 
     def _clear_retained(self) -> None:
-        if self._wish.broker is None or self._link is None:
+        if self._options.broker is None or self._link is None:
             return
         names = ["state", "meta", *(f"{kind}/{name}" for kind in ("alarm", "explain") for name in self.watch.alarms)]
         for name in names:

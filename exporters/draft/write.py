@@ -26,7 +26,7 @@ MAX_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class DraftOptions:
     """What a person may say beside the folder.
 
     Args:
@@ -46,33 +46,33 @@ class Wishes:
     words: Path | None = None
 
 
-def write_recipe(folder: Path, out: Path, wishes: Wishes) -> list[str]:
+def write_recipe(folder: Path, out: Path, options: DraftOptions) -> list[str]:
     """Write a recipe; what was found, chosen and passed over, in lines for people.
 
     Raises:
         ConfigError: the file is there already, the folder holds nothing to learn from, or the checkpoint's folder is none.
     """
-    for path in (out, *wishes.labels_out.values()):
+    for path in (out, *options.labels_out.values()):
         if path.exists() or path.is_symlink():
             raise ConfigError(f"{path} is there already and is not overwritten; choose another name.")
     base = out.resolve().parent
     if not base.is_dir():
         raise ConfigError(f"{base} is no folder; make it first.")
-    if wishes.checkpoint is not None and not (wishes.checkpoint / "config.json").is_file():
+    if options.checkpoint is not None and not (options.checkpoint / "config.json").is_file():
         raise ConfigError(
-            f"--checkpoint: {wishes.checkpoint} has no config.json; give a checkpoint's folder, or leave it out."
+            f"--checkpoint: {options.checkpoint} has no config.json; give a checkpoint's folder, or leave it out."
         )
-    found = survey(folder, wishes.labels, wishes.normal, unmarked_is_normal=wishes.unmarked_is_normal)
+    found = survey(folder, options.labels, options.normal, unmarked_is_normal=options.unmarked_is_normal)
     choice = choose(
-        {label: [_relative(file, base) for file in files] for label, files in found.shown.items()}, wishes.normal
+        {label: [_relative(file, base) for file in files] for label, files in found.shown.items()}, options.normal
     )
-    if wishes.words is not None:
-        choice = rephrased(choice, read_phrases(wishes.words.name, wishes.words.read_bytes()))
+    if options.words is not None:
+        choice = rephrased(choice, read_phrases(options.words.name, options.words.read_bytes()))
     _refuse_one_side(choice, folder)
     text = recipe_text(
         choice,
         name="_".join(tokens(folder.resolve().name))[:MAX_NAME].strip("_") or "pictures",
-        checkpoint=None if wishes.checkpoint is None else _relative(wishes.checkpoint.resolve(), base),
+        checkpoint=None if options.checkpoint is None else _relative(options.checkpoint.resolve(), base),
         patterns=patterns_of(found, base),
         mask_suffix=found.mask_suffix,
         origin=found.origin,
@@ -81,10 +81,10 @@ def write_recipe(folder: Path, out: Path, wishes: Wishes) -> list[str]:
     _check(text, out)
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
-    for kind, path in wishes.labels_out.items():
+    for kind, path in options.labels_out.items():
         with path.open("x", encoding="utf-8") as file:
             file.write(_labels_text(kind, found, folder.resolve()))
-    return list(_said(found, choice, out, is_open=wishes.checkpoint is None))
+    return list(_said(found, choice, out, is_open=options.checkpoint is None))
 
 
 def _labels_text(kind: Format, found: Survey, folder: Path) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def rtsp_obstacle() -> str | None:
     return None if asked.returncode == 0 else f"no RTSP server: `apt-get install {PACKAGES}`"
 
 
+@contextlib.contextmanager
+def stopped(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> Iterator[None]:
+    """A process that does nothing meanwhile, and goes on afterwards."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 class RtspCamera:
     """A camera that can be unplugged, frozen in time, and told to send another size.
 
@@ -129,15 +140,10 @@ class RtspCamera:
         self._process.stdin.write(f"{element} {key} {value}\n")
         self._process.stdin.flush()
 
-    @contextlib.contextmanager
-    def stalled(self) -> Iterator[None]:
+    def stalled(self) -> AbstractContextManager[None]:
         """Stop it: connections stay, and nothing comes."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return stopped(self._process)
 
 
 class WebCamera:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import shutil
-import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from edge.camera.gige import SYSTEM_PYTHON, refuse_without_aravis
 from edge.errors import ConfigError
 from tests.stand.brokers import wait_for
+from tests.stand.cameras import stopped
 
 PROGRAM = "arv-fake-gv-camera-0.8"
 HOST, PORT = "127.0.0.1", 3956  # of GVCP: fixed, so that one such camera runs at a time
@@ -64,12 +63,7 @@ class GigeCamera:
             self._process.wait()
             self._process = None
 
-    @contextlib.contextmanager
-    def stalled(self) -> Iterator[None]:
+    def stalled(self) -> AbstractContextManager[None]:
         """Stop it: nothing comes, and nothing is answered."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
+        return stopped(self._process)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge.collect.album import FOLDER
+from edge.collect.picture_store import FOLDER
 from edge.errors import ConfigError
 from edge.site.settings import load_site
 from exporters.draft.survey import survey

@@ -9,7 +9,7 @@ import pytest
 from edge.errors import ConfigError
 from exporters.__main__ import main
 from exporters.draft import write
-from exporters.draft.write import Wishes, write_recipe
+from exporters.draft.write import DraftOptions, write_recipe
 from exporters.pictures.images import count_images
 from exporters.recipe import find_images, load_recipe
 from tests.exporters.conftest import BOARD
@@ -52,7 +52,7 @@ def test_no_file_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "link.toml").symlink_to(tmp_path / "nowhere")
     for name in ("r.toml", "link.toml"):
         with pytest.raises(ConfigError, match="is not overwritten"):
-            write_recipe(folder, tmp_path / name, Wishes())
+            write_recipe(folder, tmp_path / name, DraftOptions())
     assert (tmp_path / "r.toml").read_text() == "mine"
     assert not (tmp_path / "nowhere").exists()
 
@@ -66,7 +66,7 @@ def test_the_recipe_finds_exactly_the_pictures_that_count(tmp_path: Path) -> Non
     picture(site / "good/same.jpg", seed=1)
     picture(site / "dent/same.jpg", seed=1)
     out = tmp_path / "r.toml"
-    write_recipe(site, out, Wishes())
+    write_recipe(site, out, DraftOptions())
     assert _counts(out) == {"normal": 4, "crack": 3, "dent": 3}
     recipe = load_recipe(out)
     assert {file.name for file in find_images(recipe.images.normal, tmp_path)} == {f"{index}.jpg" for index in range(4)}
@@ -82,7 +82,7 @@ def test_a_table_over_mixed_folders_names_files(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("\n".join(["file,label", *rows, *(f"tuesday/{index}.jpg,ok" for index in range(3))]))
     out = tmp_path / "r.toml"
-    write_recipe(site, out, Wishes(labels=table))
+    write_recipe(site, out, DraftOptions(labels=table))
     assert _counts(out) == {"normal": 5, "crack": 2}
     assert set(load_recipe(out).images.normal) == {"site/monday/0.jpg", "site/monday/1.jpg", "site/tuesday"}
 
@@ -92,9 +92,9 @@ def test_one_label_that_is_not_normal_is_no_recipe(tmp_path: Path) -> None:
     site = fill(tmp_path / "recorded", cam1=4)
     out = tmp_path / "r.toml"
     with pytest.raises(ConfigError, match="say --normal 'cam1'"):
-        write_recipe(site, out, Wishes())
+        write_recipe(site, out, DraftOptions())
     assert not out.exists()
-    write_recipe(site, out, Wishes(normal=("cam1",)))
+    write_recipe(site, out, DraftOptions(normal=("cam1",)))
     assert load_recipe(out).unnamed.enabled
 
 
@@ -102,9 +102,9 @@ def test_a_folder_that_is_no_place_or_no_checkpoint_is_refused(tmp_path: Path) -
     """Before the pictures are read."""
     site = fill(tmp_path / "site", good=2)
     with pytest.raises(ConfigError, match="make it first"):
-        write_recipe(site, tmp_path / "no" / "r.toml", Wishes())
+        write_recipe(site, tmp_path / "no" / "r.toml", DraftOptions())
     with pytest.raises(ConfigError, match=r"has no config\.json"):
-        write_recipe(site, tmp_path / "r.toml", Wishes(checkpoint=tmp_path))
+        write_recipe(site, tmp_path / "r.toml", DraftOptions(checkpoint=tmp_path))
 
 
 def test_labels_that_make_no_recipe_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,10 +114,10 @@ def test_labels_that_make_no_recipe_write_nothing(tmp_path: Path, monkeypatch: p
         picture(site / "a flawless part" / f"{index}.jpg")
     out = tmp_path / "r.toml"
     with pytest.raises(ConfigError, match=r"these labels make no recipe.*remove it from one of them"):
-        write_recipe(site, out, Wishes())
+        write_recipe(site, out, DraftOptions())
     monkeypatch.setattr(write, "MAX_TOML_BYTES", 100)
     with pytest.raises(ConfigError, match="sort them into a folder for each label"):
-        write_recipe(site, out, Wishes())
+        write_recipe(site, out, DraftOptions())
     assert not out.exists()
 
 
@@ -125,5 +125,5 @@ def test_a_name_without_letters_of_an_id_gets_one(tmp_path: Path) -> None:
     """The bundle's name comes from the folder's."""
     for folder, name in (("Press 7", "press_7"), ("写真", "pictures")):
         out = tmp_path / f"{name}.toml"
-        write_recipe(fill(tmp_path / folder, good=2), out, Wishes())
+        write_recipe(fill(tmp_path / folder, good=2), out, DraftOptions())
         assert load_recipe(out).name == name

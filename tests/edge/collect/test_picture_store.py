@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.collect.album import UNSORTED, Album, Limits, name_of
 from edge.collect.pick import Kind, Pick
+from edge.collect.picture_store import UNSORTED, Limits, PictureStore, name_of
 from edge.frame import Frame
 from edge.system import spare
 
@@ -39,69 +39,69 @@ def test_a_name_says_when_why_and_what_it_is_worth() -> None:
 
 def test_when_it_is_full_the_oldest_of_the_least_worth_goes_first(tmp_path: Path) -> None:
     """One of more worth than the new one stays, and one of less than all is not kept."""
-    album = Album(tmp_path)
+    store = PictureStore(tmp_path)
     for seq, worth in enumerate((80, 31, 35)):
-        assert album.keep(pick(seq, worth=worth), LIMITS, None) == ["kept"]
-    assert album.keep(pick(3, worth=60), LIMITS, None) == ["kept", "replaced"]
+        assert store.keep(pick(seq, worth=worth), LIMITS, None) == ["kept"]
+    assert store.keep(pick(3, worth=60), LIMITS, None) == ["kept", "replaced"]
     assert held(tmp_path) == [0, 2, 3]
-    assert album.keep(pick(4, worth=20), LIMITS, None) == ["outvalued"]
-    assert album.keep(pick(5, worth=39), LIMITS, None) == ["kept", "replaced"]
+    assert store.keep(pick(4, worth=20), LIMITS, None) == ["outvalued"]
+    assert store.keep(pick(5, worth=39), LIMITS, None) == ["kept", "replaced"]
     assert held(tmp_path) == [0, 3, 5]
 
 
 def test_each_kind_has_room_of_its_own(tmp_path: Path) -> None:
     """Many near pictures do not push out the random ones; a kind without room keeps none."""
-    album = Album(tmp_path)
-    album.keep(pick(0, Kind.RANDOM), LIMITS, None)
+    store = PictureStore(tmp_path)
+    store.keep(pick(0, Kind.RANDOM), LIMITS, None)
     for seq in range(1, 9):
-        album.keep(pick(seq, worth=99), LIMITS, None)
+        store.keep(pick(seq, worth=99), LIMITS, None)
     assert held(tmp_path) == [0, 6, 7, 8]
-    assert album.keep(pick(9, Kind.ALARM), Limits(30.0, dict.fromkeys(Kind, 0)), None) == ["outvalued"]
+    assert store.keep(pick(9, Kind.ALARM), Limits(30.0, dict.fromkeys(Kind, 0)), None) == ["outvalued"]
 
 
 def test_the_order_outlives_a_restart(tmp_path: Path) -> None:
     """Worth is in the names; the time is the file's."""
     for seq, worth in enumerate((80, 31, 35)):
-        Album(tmp_path).keep(pick(seq, worth=worth), LIMITS, None)
-    Album(tmp_path).keep(pick(3, worth=60), LIMITS, None)
+        PictureStore(tmp_path).keep(pick(seq, worth=worth), LIMITS, None)
+    PictureStore(tmp_path).keep(pick(3, worth=60), LIMITS, None)
     assert held(tmp_path) == [0, 2, 3]
 
 
 def test_what_is_too_old_goes_unless_the_clock_is_not_to_be_trusted(tmp_path: Path) -> None:
     """A wrong clock at boot deletes nothing."""
-    album = Album(tmp_path)
-    album.keep(pick(0), LIMITS, WALL_NS)
-    assert album.keep(pick(1), LIMITS, None) == ["kept"]
-    assert album.keep(pick(2), LIMITS, WALL_NS + 31 * DAY_NS) == ["expired", "expired", "kept"]
+    store = PictureStore(tmp_path)
+    store.keep(pick(0), LIMITS, WALL_NS)
+    assert store.keep(pick(1), LIMITS, None) == ["kept"]
+    assert store.keep(pick(2), LIMITS, WALL_NS + 31 * DAY_NS) == ["expired", "expired", "kept"]
     assert held(tmp_path) == [2]
 
 
 def test_the_same_picture_is_not_kept_twice(tmp_path: Path) -> None:
     """By content, also of another kind."""
-    album, first = Album(tmp_path), pick(0)
-    album.keep(first, LIMITS, None)
-    assert album.keep(Pick(first.frame, Kind.RANDOM, "", 50), LIMITS, None) == ["copy"]
+    store, first = PictureStore(tmp_path), pick(0)
+    store.keep(first, LIMITS, None)
+    assert store.keep(Pick(first.frame, Kind.RANDOM, "", 50), LIMITS, None) == ["copy"]
 
 
 def test_on_a_full_disk_it_replaces_and_never_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left of the disk is the journal's: a picture of more worth takes the room of others, any other is left out."""
-    album = Album(tmp_path)
-    album.keep(pick(0, Kind.RANDOM, worth=10), LIMITS, None)
-    album.keep(pick(1, worth=90), LIMITS, None)
+    store = PictureStore(tmp_path)
+    store.keep(pick(0, Kind.RANDOM, worth=10), LIMITS, None)
+    store.keep(pick(1, worth=90), LIMITS, None)
     monkeypatch.setattr(spare, "has_room", lambda _folder, coming: coming <= 0)
-    assert album.keep(pick(2, worth=50), LIMITS, None) == ["kept", "replaced"]
-    assert album.keep(pick(3, worth=40), LIMITS, None) == ["disk_full"]
+    assert store.keep(pick(2, worth=50), LIMITS, None) == ["kept", "replaced"]
+    assert store.keep(pick(3, worth=40), LIMITS, None) == ["disk_full"]
     assert held(tmp_path) == [1, 2]
 
 
 def test_a_disk_that_refuses_costs_that_picture_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing torn is left, and the next one is kept."""
-    album = Album(tmp_path)
+    store = PictureStore(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", _refuse)
-        assert album.keep(pick(0), LIMITS, None) == ["disk_error"]
+        assert store.keep(pick(0), LIMITS, None) == ["disk_error"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert album.keep(pick(1), LIMITS, None) == ["kept"]
+    assert store.keep(pick(1), LIMITS, None) == ["kept"]
 
 
 def test_what_a_killed_daemon_left_torn_is_removed(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_a_killed_daemon_left_torn_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "cam" / UNSORTED
     folder.mkdir(parents=True)
     (folder / "20270115T080007.000Z_7_near-oil_leak_093.part").write_bytes(b"half")
-    Album(tmp_path).keep(pick(1), LIMITS, None)
+    PictureStore(tmp_path).keep(pick(1), LIMITS, None)
     assert held(tmp_path) == [1]
 
 
@@ -120,9 +120,9 @@ def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
     (folder / "notes.txt").write_bytes(bytes(5000))
     (tmp_path / "far.jpg").write_bytes(b"far")
     (folder / "20270115T080007.000Z_7_near-oil_leak_003.jpg").symlink_to(tmp_path / "far.jpg")
-    album = Album(tmp_path)
+    store = PictureStore(tmp_path)
     for seq in range(5):
-        album.keep(pick(seq), LIMITS, WALL_NS + 100 * DAY_NS)
+        store.keep(pick(seq), LIMITS, WALL_NS + 100 * DAY_NS)
     assert {path.name for path in folder.iterdir()} >= {
         "notes.txt",
         "20270115T080007.000Z_7_near-oil_leak_003.jpg",
@@ -131,17 +131,17 @@ def test_files_of_others_are_never_deleted(tmp_path: Path) -> None:
 
 def test_a_labelled_picture_moves_into_the_folder_of_its_label(tmp_path: Path) -> None:
     """There it counts and is kept like the others; one that is gone is no matter, nor is a folder in the way."""
-    album, first = Album(tmp_path), pick(0, Kind.ALARM, worth=100)
-    album.keep(first, LIMITS, None)
-    assert album.label("cam", name_of(first), "normal") == ["labelled"]
-    assert album.label("cam", name_of(first), "normal") == []
+    store, first = PictureStore(tmp_path), pick(0, Kind.ALARM, worth=100)
+    store.keep(first, LIMITS, None)
+    assert store.label("cam", name_of(first), "normal") == ["labelled"]
+    assert store.label("cam", name_of(first), "normal") == []
     assert [path.parent.name for path in tmp_path.glob("cam/*/*")] == ["normal"]
     for seq in range(1, 4):
-        album.keep(pick(seq, Kind.ALARM, worth=100), LIMITS, None)
+        store.keep(pick(seq, Kind.ALARM, worth=100), LIMITS, None)
     assert held(tmp_path) == [1, 2, 3]
     assert list(tmp_path.glob("cam/normal/*")) == []
     (tmp_path / "cam" / "oil_leak").write_bytes(b"a file in the way")
-    assert album.label("cam", name_of(pick(3, Kind.ALARM, worth=100)), "oil_leak") == ["disk_error"]
+    assert store.label("cam", name_of(pick(3, Kind.ALARM, worth=100)), "oil_leak") == ["disk_error"]
 
 
 def _refuse(_descriptor: int) -> None:

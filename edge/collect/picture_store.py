@@ -57,7 +57,7 @@ def name_of(pick: Pick) -> str:
     return f"{re.sub('[-:]', '', timestamp(wall_ns))}_{frame.seq}_{why}_{pick.worth:03d}.{ending}"
 
 
-class Album:
+class PictureStore:
     """The pictures of all cameras.
 
     Args:
