@@ -1,53 +1,11 @@
 // Plays the engineer of edge-page in a real browser, by keyboard alone; judges every screen with axe-core at three sizes, light and dark.
 // node drive_page_engineer.mjs FOLDER_WITH_NODE_MODULES CHROMIUM URL USER PASSWORD FOLDER_FOR_PICTURES BUNDLE KIND_OF_JOB
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { open } from "./browser.mjs";
 
 const [folder, chromium, url, user, password, pictures, bundle, kind] = process.argv.slice(2);
-const require = createRequire(folder + "/");
-const playwright = require("playwright-core");
-const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 800 }, room: { width: 2560, height: 1440 } };
 const LOOKS = [["phone", "light"], ["room", "dark"], ["phone", "dark"], ["desk", "light"]];
-const quiet = ["gpu", "quic", "background-networking", "component-update", "sync"].map((name) => "--disable-" + name);
-const browser = await playwright.chromium.launch({ executablePath: chromium, args: ["--no-sandbox", "--no-first-run", ...quiet] });
-const context = await browser.newContext({ viewport: SIZES.desk, reducedMotion: "reduce" });
-const page = await context.newPage();
-page.setDefaultTimeout(90000);
-const told = { errors: [], requests: [], serious: [], wide: [] };
-page.on("console", (message) => message.type() === "error" && told.errors.push(message.text()));
-page.on("pageerror", (error) => told.errors.push(String(error)));
-const asked = new Set();
-context.on("request", (request) => asked.add(new URL(request.url()).origin));
-
-// Tab until what has the focus is named so.
-async function reach(pattern, most = 120) {
-  for (let count = 0; count < most; count += 1) {
-    const name = await page.evaluate(() => {
-      const at = document.activeElement;
-      return at?.getAttribute("aria-label") ?? at?.labels?.[0]?.textContent ?? at?.textContent ?? "";
-    });
-    if (pattern.test(name.trim())) return name.trim();
-    await page.keyboard.press("Tab");
-  }
-  throw new Error(`no focus on ${pattern} in ${most} steps`);
-}
-
-async function judge(name) {
-  for (const [size, colorScheme] of LOOKS) {
-    await page.setViewportSize(SIZES[size]);
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    if (wide > 0) told.wide.push(`${name}-${size}: ${wide} px`);
-    await page.evaluate(axe);
-    const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-    for (const { id, impact, nodes } of found.violations) {
-      if (["serious", "critical"].includes(impact)) told.serious.push(`${name}-${size}-${colorScheme}: ${id}: ${nodes.slice(0, 2).map((node) => `${node.html.slice(0, 120)} ${node.failureSummary.slice(0, 200)}`).join(" | ")}`);
-    }
-    await page.screenshot({ path: `${pictures}/page-${name}-${size}-${colorScheme}.png` });
-  }
-  await page.setViewportSize(SIZES.desk);
-}
+const { page, context, told, reach, judgeEach, login, play } = await open(folder, chromium, pictures);
+const judge = (name) => judgeEach(name, LOOKS);
 
 async function go(screen) {
   await page.evaluate(() => document.getElementById("skip").focus());
@@ -202,24 +160,12 @@ async function region() {
   told.drawn = await page.locator("#r-block").inputValue();
 }
 
-try {
+await play(async () => {
   await page.goto(url, { waitUntil: "load" });
-  await reach(/^Name/);
-  await page.keyboard.type(user);
-  await page.keyboard.press("Tab");
-  await page.keyboard.type(password);
-  await page.keyboard.press("Enter");
+  await login(user, password);
   await page.locator("nav a").first().waitFor();
   for (const step of [words, sort, build, backtest, region, live]) {
     told.step = step.name;
     await step();
   }
-  told.requests = [...asked];
-  console.log(JSON.stringify(told));
-} catch (error) {
-  console.error(String(error), JSON.stringify(told), "\nThe page says:", await page.locator("body").innerText().catch(() => "nothing"));
-  await page.screenshot({ path: `${pictures}/page-failed.png` }).catch(() => {});
-  process.exitCode = 1;
-} finally {
-  await browser.close();
-}
+});

@@ -1,13 +1,11 @@
 // Watches the alarms of edge-page in a real browser during a flood: says "ready" when it sees none active; asked by a line of JSON with the messages
 // of alarms, it ends when it shows exactly these as active.
 // node drive_page_flood.mjs FOLDER_WITH_NODE_MODULES CHROMIUM URL USER PASSWORD
-import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { launch } from "./browser.mjs";
 
 const [folder, chromium, url, user, password] = process.argv.slice(2);
-const playwright = createRequire(folder + "/")("playwright-core");
-const quiet = ["gpu", "quic", "background-networking", "component-update", "sync"].map((name) => "--disable-" + name);
-const browser = await playwright.chromium.launch({ executablePath: chromium, args: ["--no-sandbox", "--no-first-run", ...quiet] });
+const browser = await launch(folder, chromium);
 const page = await browser.newPage({ reducedMotion: "reduce" });
 page.setDefaultTimeout(90000);
 const errors = [];
