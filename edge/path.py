@@ -25,7 +25,7 @@ from edge.inference.engine import Engine, NoEngine
 from edge.inference.picture_header import Header
 from edge.inference.picture_quality import PictureMonitor
 from edge.inference.preprocess import Preprocessor
-from edge.intake.share import Shares
+from edge.intake.share import REFUSED_WEIGHT, Shares
 from edge.intake.slot import cannot_make_it
 from edge.publish.publisher import Publisher
 from edge.system.clock import Clock
@@ -93,7 +93,8 @@ class FramePath:
         self._now = clock.monotonic_ns
         self._wall = clock.wall_ns
         self._others_wait = others_wait
-        self._shares = Shares(NS_PER_S // max(1, len(preprocessors)))
+        # Every frame is long here, and one that a busy machine made late is no attack.
+        self._shares = Shares(NS_PER_S // max(1, len(preprocessors)), REFUSED_WEIGHT)
         self._runs_ns: deque[int] = deque(maxlen=REMEMBERED_RUNS)  # with one tile each
         self._after_ns: deque[int] = deque(maxlen=REMEMBERED_RUNS)  # from the last score to the flags handed over
         self._failing: set[str] = set()  # cameras whose last frame could not be judged: log edges, not levels

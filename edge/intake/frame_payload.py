@@ -15,6 +15,7 @@ from edge.intake.fields import time_in
 from edge.intake.long_strings import Span, parse_beside
 from edge.intake.readers import at_pointer, base64_of, shown
 from edge.parsing.structure import Bounds, Unreadable
+from edge.parsing.text import without_padding
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _MAGIC = (JPEG, PNG)
@@ -66,11 +67,12 @@ def picture_of(
     _refuse_other(payload)
     if len(payload) > max_bytes * 4 // 3 + _BESIDE.size_bytes:
         raise RejectedInput("oversize_bytes", f"{len(payload)} bytes, more than a picture of {max_bytes} needs")
-    payload = lists_as_base64(payload.rstrip(b"\x00") if payload.endswith(b"\x00") else payload)
+    payload = without_padding(payload)
     head = payload[:_HEAD_BYTES]
     start = len(head) - len(head.lstrip(_BLANK))
     if head[start : start + 1] not in (b"{", b"[", b'"'):
         return _decoded(payload, Span(start, len(payload)), max_bytes), None
+    payload = lists_as_base64(payload)
     aside = parse_beside(payload, _BESIDE)
     found = at_pointer(aside.document, pointer) if pointer is not None else _search(aside.document)
     if not isinstance(found, str):

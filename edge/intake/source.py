@@ -348,8 +348,10 @@ def _no_news(reason: str, wall_ns: int | None, received_wall_ns: int) -> str:
 def _flooded(
     cameras: Sequence[CameraSettings], sensors: Sequence[SensorSettings], triggered: Sequence[str] = ()
 ) -> Accepted:
-    """A message that is not read, because its topic has had its share of this second."""
-    detail = "reading this topic's messages took its share of this second: the rest is refused unread"
+    """A message that is not read, because its topic has had its share of the processor."""
+    detail = (
+        "reading this topic's messages took its share of each second: they are refused unread until that is paid off"
+    )
     return Accepted(
         rejections=(
             *(Rejection("flooded", detail, camera=camera.id) for camera in cameras),

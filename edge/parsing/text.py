@@ -15,6 +15,18 @@ _GZIP = b"\x1f\x8b\x08"
 _ZLIB = (b"\x78\x01", b"\x78\x9c", b"\x78\xda")  # no text and no JSON begins so
 _EITHER = 32 + zlib.MAX_WBITS  # zlib finds out which of the two it is
 
+_ZEROS = bytes(65_536)  # compared at once: `rstrip` alone looks at megabytes of them one by one
+
+
+def without_padding(content: bytes) -> bytes:
+    """The same without the zero bytes that end a buffer in C; not copied where there are none."""
+    end = len(content)
+    while content.endswith(_ZEROS, 0, end):
+        end -= len(_ZEROS)
+    start = max(0, end - len(_ZEROS))
+    end = start + len(content[start:end].rstrip(b"\x00"))
+    return content if end == len(content) else content[:end]
+
 
 def decoded(payload: bytes, errors: str = "strict") -> str:
     """The text: UTF-8 with or without a byte order mark, UTF-16 with one; without the zero bytes behind it.

@@ -554,14 +554,15 @@ def test_frames_are_counted_on_over_a_reload() -> None:
     assert only_frame(after.accept(incoming("plant/side", {"params": {"shot": B64}}))).seq == 1
 
 
-def test_a_topic_that_had_its_share_of_a_second_is_not_read_until_the_next() -> None:
-    """One hostile topic costs the others nothing: what it may cost in a second is bounded, and refused messages count four times."""
+def test_a_topic_that_had_its_share_is_not_read_until_that_is_paid_off() -> None:
+    """One hostile topic costs the others nothing: what it may cost is bounded, and a long message that is refused counts sixteen times."""
     clock = iter(range(0, 10**12, 30_000_000))  # each reading takes 30 ms
     here = Source(Site(**SITE), {"top": 40.0, "side": 40.0}, cpu_ns=lambda: next(clock))
-    first = [reasons(here.accept(incoming(TEMPERATURE, b"[", received_ns=index))) for index in range(4)]
-    assert [found["temperature"] for found in first] == ["not_json", "not_json", "flooded", "flooded"]
+    first = [reasons(here.accept(incoming(TEMPERATURE, b"[", received_ns=index))) for index in range(3)]
+    assert [found["temperature"] for found in first] == ["not_json", "flooded", "flooded"]
     assert only_frame(here.accept(incoming(FRAME, JPEG, received_ns=5))).seq == 1
-    assert reasons(here.accept(incoming(TEMPERATURE, b"[", received_ns=10**9))) == {"temperature": "not_json"}
+    assert reasons(here.accept(incoming(TEMPERATURE, b"[", received_ns=10**9))) == {"temperature": "flooded"}
+    assert reasons(here.accept(incoming(TEMPERATURE, b"[", received_ns=2 * 10**9))) == {"temperature": "not_json"}
 
 
 def test_what_is_taken_may_cost_more_than_what_is_refused() -> None:

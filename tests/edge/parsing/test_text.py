@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from edge.errors import RejectedInput
-from edge.parsing.text import decoded, inflated
+from edge.parsing.text import decoded, inflated, without_padding
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,16 @@ def test_a_bomb_and_a_damaged_stream_are_refused(payload: bytes, reason: str) ->
 def test_the_zero_bytes_of_a_buffer_may_follow_a_stream() -> None:
     """As they may follow a text."""
     assert inflated(gzip.compress(b"81.5", mtime=0) + b"\x00\x00", 10) == b"81.5"
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 65_535, 65_536, 65_537, 200_000])
+@pytest.mark.parametrize("content", [b"", b"a", b"a\x00b", bytes(3) + b"c"])
+def test_padding_goes_however_long_it_is(content: bytes, zeros: int) -> None:
+    """Zero bytes inside stay."""
+    assert without_padding(content + bytes(zeros)) == content
+
+
+def test_nothing_is_copied_where_there_is_no_padding() -> None:
+    """A picture has megabytes."""
+    content = b"a" * 100_000
+    assert without_padding(content) is content
