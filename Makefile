@@ -100,9 +100,10 @@ locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/uv pip compile -q pyproject.toml --extra camera --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/camera.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/demo.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra page --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/page.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra record --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/record.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra towers --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/towers.txt
 	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/openvino.in -c $(LOCKS)/daemon.txt --no-emit-package onnxruntime --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/openvino.txt
-	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra camera --extra demo --extra export --extra page --extra towers --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
+	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra camera --extra demo --extra export --extra page --extra record --extra towers --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist

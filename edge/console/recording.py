@@ -46,12 +46,19 @@ def add_recording_command(commands: Commands[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="of a camera with regions, keep a crop for each of them, as PNG, in place of the picture",
     )
+    record.add_argument(
+        "--format",
+        choices=("csv", "parquet"),
+        default="csv",
+        help="of the readings; Parquet needs the extra `record`, and an hour becomes Parquet when it is over; default: %(default)s",
+    )
     record.add_argument("--for", dest="duration", metavar="8h", help="end after so long; default: until stopped")
     record.set_defaults(command=_record)
 
 
 def _record(options: argparse.Namespace) -> int:
     from edge.console.view import parse_duration_s
+    from edge.record import parquet
     from edge.record.pictures import Choice
     from edge.record.recorder import Recorder
     from edge.site.settings import load_site
@@ -67,6 +74,8 @@ def _record(options: argparse.Namespace) -> int:
         site = site.model_copy(update={"cameras": tuple(one for one in site.cameras if one.id in options.camera)})
     if options.max_mb < 1 or options.novelty < 0:
         raise ConfigError("--max-mb must be at least 1, and --novelty not negative")
+    if options.format == "parquet" and (why := parquet.obstacle()) is not None:
+        raise ConfigError(why)
     every_s = parse_duration_s(options.every)
     duration_s = None if options.duration is None else parse_duration_s(options.duration)
     recorder = Recorder(
@@ -74,6 +83,7 @@ def _record(options: argparse.Namespace) -> int:
         options.out,
         Choice(round(every_s * NS_PER_S), options.novelty, options.max_mb * 1_000_000),
         regions=options.regions,
+        finish=parquet.of_csv if options.format == "parquet" else None,
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

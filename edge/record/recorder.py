@@ -81,6 +81,7 @@ class Recorder:
         choice: which pictures are kept, of each camera.
         clock: the two clocks.
         regions: of a camera with regions, keep what each of them shows, in a sub-folder of its own, in place of the picture.
+        finish: what becomes of a file of readings when its hour is over; see `ReadingFiles`.
 
     Raises:
         EdgeError: the folder cannot be written.
@@ -88,7 +89,14 @@ class Recorder:
     """
 
     def __init__(
-        self, site: Site, out: Path, choice: Choice, clock: Clock | None = None, *, regions: bool = False
+        self,
+        site: Site,
+        out: Path,
+        choice: Choice,
+        clock: Clock | None = None,
+        *,
+        regions: bool = False,
+        finish: Callable[[Path], Path] | None = None,
     ) -> None:
         self._clock = clock or Clock()
         self.counts = Counts()
@@ -96,7 +104,7 @@ class Recorder:
             self._pictures = {
                 camera.id: _folders_of(camera, out / camera.id, choice, regions=regions) for camera in site.cameras
             }
-            self._readings = ReadingFiles(out / "readings", choice.max_bytes) if site.sensors else None
+            self._readings = ReadingFiles(out / "readings", choice.max_bytes, finish) if site.sensors else None
         except OSError as error:
             raise EdgeError(f"cannot write {error.filename or out}: {error.strerror}") from error
         self._slots = Slots(self._pictures)
@@ -141,6 +149,8 @@ class Recorder:
         finally:
             self._connection.stop()
             self._flush()
+            if self._readings is not None:
+                self._readings.close()
 
     def turn(self, timeout_s: float) -> None:
         """Write the next picture, if one comes in time, and readings now and then."""

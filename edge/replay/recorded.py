@@ -11,14 +11,16 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from edge.errors import EdgeError
+from edge.errors import ConfigError, EdgeError
 from edge.evidence.recording import LOG, read_recording
 from edge.frame import Quality
+from edge.record import parquet
 from edge.record.readings import COLUMNS
 from edge.units import NS_PER_S
 
@@ -81,9 +83,11 @@ def read_folder(folder: Path, cameras: Sequence[str], fps: float) -> Recorded:
     if not kept:
         for camera, files in _by_camera(folder, cameras).items():
             pictures += _timed(camera, files, fps, passed_over)
-    values = [value for path in sorted(folder.rglob("*.csv.gz")) for value in _values(path, passed_over)]
+    values = [value for path in _reading_files(folder) for value in _values(path, passed_over)]
     if not pictures and not values:
-        raise EdgeError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}) and no readings (*.csv.gz)")
+        raise EdgeError(
+            f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}) and no readings (*.csv.gz, *.parquet)"
+        )
     return Recorded(
         tuple(sorted(pictures, key=lambda one: (one.at_ns, one.camera, one.path.name))),
         tuple(sorted(values, key=lambda one: one.at_ns)),
@@ -139,20 +143,35 @@ def _values(path: Path, passed_over: list[str]) -> Iterator[Value]:
     """The rows of one file of readings; one that is torn or strange is counted and passed over."""
     bad = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file)
-            if not set(COLUMNS) <= set(table.fieldnames or ()):
+        with closing(_rows(path)) as table:
+            head = next(table, [])
+            if not set(COLUMNS) <= set(head):
                 passed_over.append(f"{path.name}: its columns are not {', '.join(COLUMNS)}")
                 return
             for row in table:
-                value = _value(row)
+                value = _value(dict(zip(head, row, strict=False)))
                 bad += value is None
                 if value is not None:
                     yield value
+    except ConfigError as error:
+        passed_over.append(str(error))
     except (EOFError, OSError, zlib.error, UnicodeDecodeError, csv.Error):
         passed_over.append(f"{path.name}: its end is torn")
     if bad:
         passed_over.append(f"{path.name}: {bad} rows are no readings")
+
+
+def _reading_files(folder: Path) -> list[Path]:
+    """Readings in either form; what is being turned into Parquet at this moment is read as CSV."""
+    return sorted(path for suffix in (".csv.gz", parquet.SUFFIX) for path in folder.rglob(f"*{suffix}"))
+
+
+def _rows(path: Path) -> Generator[list[str]]:
+    if path.suffix == parquet.SUFFIX:
+        yield from parquet.rows(path)
+        return
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        yield from csv.reader(file)
 
 
 def _value(row: dict[str, str]) -> Value | None:

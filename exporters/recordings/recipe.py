@@ -52,7 +52,7 @@ class Recording(Section):
     """Where the readings are, and which of them are normal."""
 
     files: tuple[str, ...] = Field(
-        min_length=1, description="CSV files or patterns, relative to the recipe; ${EDGE_DATA} is filled in"
+        min_length=1, description="CSV or Parquet files or patterns, relative to the recipe; ${EDGE_DATA} is filled in"
     )
     time: str = Field(default="time", description="column of time: ISO 8601, or seconds since 1970")
     delimiter: Literal["", ",", ";", "\t", "|"] = Field(

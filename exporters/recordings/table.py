@@ -1,4 +1,4 @@
-"""Reads CSV files of readings line by line: what cannot be used is refused with the place, or counted and left out."""
+"""Reads files of readings, CSV or Parquet, line by line: what cannot be used is refused with the place, or counted and left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import re
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ConfigError
+from edge.record import parquet
 from edge.record.readings import COLUMNS
 from edge.units import NS_PER_S
 from exporters.recipe import expand
@@ -118,13 +120,11 @@ class _Reader:
 
     def read(self) -> None:
         """All rows. Raises ConfigError, and whatever reading a file raises."""
-        with self._open() as text:
-            head = text.readline(csv.field_size_limit())
-            delimiter = self._recording.delimiter or max((",", ";", "\t", "|"), key=head.count)
-            layout = self._layout(next(csv.reader([head], delimiter=delimiter), []))
+        with closing(self._rows()) as rows:
+            layout = self._layout(next(rows, []))
             self._labelled = layout.label is not None
             newest = -(2**63)
-            for number, row in enumerate(csv.reader(text, delimiter=delimiter), 2):
+            for number, row in enumerate(rows, 2):
                 self._check(number, row, layout)
                 at_ns = self._time(row[layout.time] if layout.time < len(row) else "")
                 if at_ns is None:
@@ -149,6 +149,16 @@ class _Reader:
             self._file, np.array(self._times, np.int64), values, np.array(self._faulty, np.bool_),
             next(iter(self._zones), None), self._labelled, self._left_out,
         )  # fmt: skip
+
+    def _rows(self) -> Generator[list[str]]:
+        if self._file.suffix == parquet.SUFFIX:
+            yield from parquet.rows(self._file)
+            return
+        with self._open() as text:
+            head = text.readline(csv.field_size_limit())
+            delimiter = self._recording.delimiter or max((",", ";", "\t", "|"), key=head.count)
+            yield next(csv.reader([head], delimiter=delimiter), [])
+            yield from csv.reader(text, delimiter=delimiter)
 
     def _open(self) -> TextIO:
         if self._file.suffix == ".gz":
