@@ -13,7 +13,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --d
 COV := --cov --cov-report=json:build/coverage/report.json
 FAST := tests/benchmarks tests/edge tests/exporters tests/examples/line tests/examples/training $(wildcard tests/test_*.py)
 
-.PHONY: demo test test-fast test-whole coverage check bench soak fuzz integrations crosscheck openvino locks format docs clean help
+.PHONY: demo test test-fast test-whole coverage check bench soak fuzz integrations crosscheck openvino ray locks format docs clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,10 @@ integrations: $(VENV)/.dev $(NPM)/.installed ## Node-RED, FUXA in a browser and 
 	@sh deploy/system-packages.sh mosquitto chromium
 	$(BIN)/python -m pytest tests/integrations $(PYTEST_ARGS)
 
+ray: $(VENV)/.dev build/ray-venv/.installed ## a backtest on a Ray cluster of two nodes against the same one here: equal, with a killed worker, and how it scales
+	$(BIN)/python -m pytest tests/edge/replay/test_cluster.py $(PYTEST_ARGS)
+	$(BIN)/python -m benchmarks.path.backtest --ray build/ray-venv/bin/python
+
 crosscheck: $(VENV)/.dev build/optimum-venv/.installed build/line-images ## what `edge-export build --crosscheck` compares: our SigLIP graph and optimum's, on the line's pictures
 	$(BIN)/python -m benchmarks.export.optimum_crosscheck examples/recipes/line.toml --python build/optimum-venv/bin/python
 
@@ -75,6 +79,13 @@ build/openvino-venv/.installed: $(LOCKS)/openvino.txt
 	$(PYTHON) -m venv build/openvino-venv
 	build/openvino-venv/bin/python -m pip install -q --require-hashes --no-deps -r $(LOCKS)/openvino.txt
 	build/openvino-venv/bin/python -m pip install -q --no-deps -e .
+	@touch $@
+
+# Ray in an environment of its own: it is large, and only `backtest --ray` needs it.
+build/ray-venv/.installed: $(LOCKS)/ray.txt
+	$(PYTHON) -m venv build/ray-venv
+	build/ray-venv/bin/python -m pip install -q --require-hashes --no-deps -r $(LOCKS)/ray.txt
+	build/ray-venv/bin/python -m pip install -q --no-deps -e .
 	@touch $@
 
 build/line-images:
@@ -101,6 +112,7 @@ locks: $(BIN)/python ## resolve the lock files again
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/demo.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra page --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/page.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra record --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/record.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra ray --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/ray.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra towers --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/towers.txt
 	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/openvino.in -c $(LOCKS)/daemon.txt --no-emit-package onnxruntime --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/openvino.txt
 	$(BIN)/uv pip compile -q pyproject.toml $(LOCKS)/torch-needs.in --extra camera --extra demo --extra export --extra page --extra record --extra towers --extra dev --no-emit-package torch --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o $(LOCKS)/dev.txt

@@ -36,6 +36,11 @@ def add_backtest_command(commands: Commands[argparse.ArgumentParser]) -> None:
         "--workers", type=int, default=1, metavar="N", help="processes that compute scores; default: %(default)s"
     )
     parser.add_argument(
+        "--ray",
+        metavar="HOST:PORT",
+        help="a Ray cluster that computes them in place of processes here; needs the extra `ray`",
+    )
+    parser.add_argument(
         "--fps", type=float, default=1.0, help="rate of pictures whose names have no time; default: %(default)s"
     )
     parser.add_argument(
@@ -62,13 +67,17 @@ def add_backtest_command(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _backtest(options: argparse.Namespace) -> int:
+    from functools import partial
+
     from edge.bundle import open_bundle
     from edge.errors import ConfigError
     from edge.plan import make_plan
+    from edge.replay.cluster import score_on_cluster
     from edge.replay.gate import LEVELS, gate_lines, level_lines, prove_gate
     from edge.replay.page import backtest_page
     from edge.replay.recorded import read_folder
     from edge.replay.report import as_plain, backtest_lines, comparison_lines
+    from edge.replay.scores import score_all
     from edge.replay.setup import at_level, backtest, site_for, under_profile, ungated
     from edge.replay.sweep import sweep
 
@@ -76,12 +85,19 @@ def _backtest(options: argparse.Namespace) -> int:
         raise ConfigError("--html is the report as a page, and --json is in place of the report: choose one")
     if options.workers < 1 or not 0 < options.fps <= 1000:
         raise ConfigError("--workers must be at least 1, and --fps above 0")
+    if options.ray is not None and options.workers > 1:
+        raise ConfigError("--workers are processes of this machine, and --ray is a cluster: choose one")
     if options.gate is not None and (options.json or not 0 <= options.gate <= 1):
         raise ConfigError("--gate BAND is a difference of scores, 0 to 1, and is not given together with --json")
     bundles = [open_bundle(path) for path in (options.bundle, options.against) if path is not None]
     sites = [under_profile(site_for(bundle, options.config), options.profile) for bundle in bundles]
     recorded = read_folder(options.recording, [camera.id for camera in sites[0].cameras], options.fps)
-    outcomes = [backtest(site, bundle, recorded, options.workers) for site, bundle in zip(sites, bundles, strict=True)]
+    scoring = (
+        partial(score_all, workers=options.workers)
+        if options.ray is None
+        else partial(score_on_cluster, address=options.ray)
+    )
+    outcomes = [backtest(site, bundle, recorded, scoring) for site, bundle in zip(sites, bundles, strict=True)]
     plans = [make_plan(site, bundle) for site, bundle in zip(sites, bundles, strict=True)]
     holds = True
     if options.thresholds is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edge.assembly import load_engine
@@ -35,15 +36,29 @@ class Scorer:
         self._engine: Engine = load_engine(bundle)
         self._preprocessor = Preprocessor(bundle.manifest.frame_input, CALIBRATION)
 
-    def score(self, path: Path) -> Scored:
+    def score(self, encoded: bytes) -> Scored:
         """Scores of one picture."""
         try:
-            return Scored(tuple(self._engine.run(self._preprocessor.prepare(path.read_bytes())).tolist()))
+            return Scored(tuple(self._engine.run(self._preprocessor.prepare(encoded)).tolist()))
         except (InferenceFailed, RejectedInput) as error:
             return Scored(None, str(error))
-        except OSError as error:
-            return Scored(None, f"cannot be read: {error.strerror}")
 
+    def score_file(self, path: Path) -> Scored:
+        """Scores of the picture in a file."""
+        found = read_picture(path)
+        return found if isinstance(found, Scored) else self.score(found)
+
+
+def read_picture(path: Path) -> bytes | Scored:
+    """A picture as it is; or, where its file cannot be read, what is said in place of its scores."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return Scored(None, f"cannot be read: {error.strerror}")
+
+
+#: Where the scores of pictures are computed: those of a bundle for files, in their order.
+Scoring = Callable[[Bundle, Sequence[Path]], list[Scored]]
 
 _of_process: list[Scorer] = []  # of a worker process: opening a bundle for each chunk would cost more than the chunk
 
@@ -63,7 +78,7 @@ def score_all(bundle: Bundle, paths: Sequence[Path], workers: int) -> list[Score
     """
     if workers <= 1:
         scorer = Scorer(bundle)
-        return [scorer.score(path) for path in paths]
+        return [scorer.score_file(path) for path in paths]
     chunks = [tuple(paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
     done: dict[int, list[Scored]] = {}
     broken = 0
@@ -98,4 +113,7 @@ def _open(folder: Path) -> None:
 
 
 def _score_chunk(paths: tuple[Path, ...]) -> list[Scored]:
-    return [_of_process[0].score(path) for path in paths]
+    return [_of_process[0].score_file(path) for path in paths]
+
+
+ALONE: Scoring = partial(score_all, workers=1)

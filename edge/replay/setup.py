@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.bundle import Bundle
 from edge.errors import ConfigError
 from edge.replay.recorded import Recorded
-from edge.replay.scores import score_all
+from edge.replay.scores import ALONE, Scoring
 from edge.replay.simulation import Outcome, Simulation
 from edge.site.settings import Site, load_site
 
@@ -86,8 +86,14 @@ def site_for(bundle: Bundle, config: Path | None) -> Site:
     )
 
 
-def backtest(site: Site, bundle: Bundle, recorded: Recorded, workers: int = 1) -> Outcome:
+def backtest(site: Site, bundle: Bundle, recorded: Recorded, scoring: Scoring = ALONE) -> Outcome:
     """What would have happened over a recording.
+
+    Args:
+        site: its settings.
+        bundle: opened.
+        recorded: what came.
+        scoring: where the scores of pictures are computed.
 
     Raises:
         ConfigError: site and bundle do not fit together.
@@ -99,7 +105,7 @@ def backtest(site: Site, bundle: Bundle, recorded: Recorded, workers: int = 1) -
         [picture.at_ns for picture in recorded.pictures[:1]] + [value.at_ns for value in recorded.values[:1]]
     )
     simulation = Simulation(site, bundle, start_ns)
-    found = score_all(bundle, paths, workers) if simulation.needs_scores else []
+    found = scoring(bundle, paths) if simulation.needs_scores else []
     return simulation.run(recorded, dict(zip(paths, found, strict=False)))
 
 
