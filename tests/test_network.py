@@ -5,6 +5,7 @@ The commands run without ``CI``, which hides ONNX Runtime's telemetry, and in an
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -97,6 +98,20 @@ def test_a_daemon_talks_to_its_broker_and_to_nobody_else(alone: Callable[..., Ru
     assert (tmp_path / "snapshot.jpg").stat().st_size > 0
     assert list((tmp_path / "state").iterdir())
     _only_the_broker(day)
+
+
+@pytest.mark.broker
+def test_the_page_talks_to_its_broker_and_to_its_visitor(alone: Callable[..., Run]) -> None:
+    """A user is added, settings are checked, somebody signs in and looks at everything: nobody else is called, no name, no file elsewhere."""
+    pytest.importorskip("starlette", reason="the extra `page` is not installed")
+    if isolation.program("mosquitto") is None:
+        pytest.skip("mosquitto is not installed: `apt-get install mosquitto`")
+    seen = alone("-m", "tests.stand.page_visit")
+    assert seen.status == 0, seen.output
+    page = re.search(r"^page (tcp \S+)$", seen.output, re.MULTILINE)
+    assert page is not None, seen.output
+    assert page[1] in seen.servers
+    _only_the_broker(dataclasses.replace(seen, servers=tuple(one for one in seen.servers if one != page[1])))
 
 
 def test_the_demo_talks_to_its_own_broker_and_to_nobody_else(alone: Callable[..., Run]) -> None:

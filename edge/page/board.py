@@ -14,11 +14,13 @@ from typing import Any
 
 from edge.units import NS_PER_MS, NS_PER_S
 
-KINDS = ("alarm", "flag", "explain", "evidence")  # documents by name, beside state and meta
 MOST_NODES = 64
 MOST_NAMES = 3_000  # of one kind of one node: alarms of a large site
 POINTS = 600  # of one channel's scores
 EVENTS = 5_000
+ANSWERS = 12  # of one camera: what was said of its newest parts
+MOST_CHARACTERS = 128  # of one word of an answer
+_ANSWER_WORDS = ("ts", "part", "outcome", "verdict", "reason", "profile")
 DEFAULT_HEARTBEAT_S = 10.0
 MISSED_HEARTBEATS = 3
 SETTLED_MS = 3_000
@@ -105,6 +107,8 @@ class Board:
                 self._point(node_id, name, document)
             elif document is None:
                 self._take_away(key)
+            elif kind == "inspection":
+                self._answer(key, document, now_ms)
             elif kind != "alarm" or not self._is_old(key, document):
                 self._put(key, document, now_ms)
                 if kind == "flag":
@@ -198,6 +202,18 @@ class Board:
         self.entries[key] = Entry(document, now_ms, self.link)
         self.changed[key] = self.version
 
+    def _answer(self, key: Key, document: Mapping[str, Any], now_ms: int) -> None:
+        """The newest answers of one camera, the newest first: on a fast line several come between two looks."""
+        brief = {word: _short(document.get(word)) for word in _ANSWER_WORDS}
+        faults = document.get("faults")
+        found = faults.items() if isinstance(faults, dict) else ()
+        brief["found"] = [
+            _short(name) for name, one in found if isinstance(one, dict) and one.get("verdict") == "fault"
+        ]
+        entry = self.entries.get(key)
+        before = [] if entry is None else entry.document
+        self._put(key, [brief, *before][:ANSWERS], now_ms)
+
     def _take_away(self, key: Key) -> None:
         if key in self.entries:
             self._put(key, None, 0)
@@ -227,6 +243,10 @@ class Board:
 
 def _order(alarm: Mapping[str, Any]) -> tuple[int, int]:
     return int(alarm.get("epoch") or 0), int(alarm.get("seq") or 0)
+
+
+def _short(word: object) -> str | None:
+    return None if word is None else str(word)[:MOST_CHARACTERS]
 
 
 def _words(state: Mapping[str, Any]) -> str:

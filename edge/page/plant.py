@@ -34,6 +34,7 @@ from edge.wire.topics import (
     EXPLAIN,
     FLAG,
     HEARTBEAT,
+    INSPECTION,
     META,
     REPLY,
     SNAPSHOT,
@@ -52,7 +53,20 @@ SMALL = Bounds(size_bytes=65_536, values=2_000)
 LARGE = Bounds(size_bytes=2_000_000, values=30_000)  # meta and heartbeats describe each alarm and source of a site
 _LARGE_KINDS = frozenset({"meta", "heartbeat"})
 _KINDS = frozenset(
-    {"alarm", "flag", "value", "explain", "evidence", "state", "meta", "heartbeat", "event", "res", "snapshot"}
+    {
+        "alarm",
+        "flag",
+        "value",
+        "explain",
+        "evidence",
+        "inspection",
+        "state",
+        "meta",
+        "heartbeat",
+        "event",
+        "res",
+        "snapshot",
+    }
 )
 _log = logging.getLogger(__name__)
 
@@ -77,7 +91,7 @@ class Plant:
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         prefixes = [f"{self._root}/{node}" for node in sorted(self._nodes) or ["+"]]
         one = (STATE, META, HEARTBEAT, EVENT)
-        many = (ALARM, FLAG, VALUE, EXPLAIN, EVIDENCE, REPLY)
+        many = (ALARM, FLAG, VALUE, EXPLAIN, EVIDENCE, INSPECTION, REPLY)
         topics = [topic.at(prefix) for prefix in prefixes for topic in one]
         topics += [topic.at(prefix, "+") for prefix in prefixes for topic in many]
         topics += [SNAPSHOT.at(prefix, "+") for prefix in prefixes]

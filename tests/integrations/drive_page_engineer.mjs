@@ -17,6 +17,18 @@ async function go(screen) {
 
 const said = (words) => page.locator("main").getByText(words).first().waitFor();
 
+// What was said of the parts before the camera, and which product is made.
+async function line() {
+  await go("Cameras");
+  await page.locator("table tbody tr").nth(1).waitFor();
+  told.parts = await page.locator("table tbody tr").evaluateAll((rows) => rows.map((row) => `${row.cells[1].innerText} ${row.cells[2].innerText}`));
+  await judge("inspections");
+  await go("Nodes");
+  await said(/^Profile$/);
+  told.node = await page.locator("li.card dl").first().innerText();
+  await judge("profile");
+}
+
 async function words() {
   await go("Build");
   await page.waitForTimeout(300);
@@ -164,7 +176,7 @@ await play(async () => {
   await page.goto(url, { waitUntil: "load" });
   await login(user, password);
   await page.locator("nav a").first().waitFor();
-  for (const step of [words, sort, build, backtest, region, live]) {
+  for (const step of [line, words, sort, build, backtest, region, live]) {
     told.step = step.name;
     await step();
   }

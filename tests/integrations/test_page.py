@@ -18,7 +18,7 @@ from tests.stand.brokers import Mosquitto
 from tests.stand.bundles import colour_bundle, room
 from tests.stand.checkpoints import make_checkpoint
 from tests.stand.daemon import FRAME_TOPIC, Daemon, Ear, Sender, pace, sensors_only_document, site_document
-from tests.stand.page import PASSWORD, PageProcess
+from tests.stand.page import PASSWORD, PageProcess, Visitor
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 DRIVER = Path(__file__).with_name("drive_page.mjs")
@@ -132,6 +132,18 @@ def _workshop(folder: Path) -> dict[str, object]:
     return places | {"sources": [{"id": "cam1", "folder": "cam1"}]}
 
 
+def _ask_for_parts(ear: Ear, port: int) -> None:
+    """Two parts, the second one red, while the page listens."""
+    visitor = Visitor(port)
+    assert visitor.login("guest") == 200
+    with visitor.live() as stream:
+        stream.until(lambda told: told.known("bench", "state"))
+        for part, frame in (("4711", room(1)), ("4712", room(5, red=True))):
+            ear.command("inspect", camera="cam1", part=part)
+            ear.publish(FRAME_TOPIC, frame)
+            ear.wait("inspection/cam1", lambda answer, part=part: answer["part"] == part)
+
+
 def test_an_engineer_goes_from_pictures_to_a_bundle_on_trial_by_keyboard(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """Words, sorting, plan, a real build and its report, a backtest with its slider, a region, and a bundle live and taken back."""
     chromium, npm = browser(), needs_npm("playwright-core")
@@ -142,6 +154,7 @@ def test_an_engineer_goes_from_pictures_to_a_bundle_on_trial_by_keyboard(mosquit
         "node": {"id": "bench", "state_dir": str(tmp_path)},
         "cameras": [camera],
         "faults": [{"id": "red", "camera": "cam1", "alarm": ALARM | {"message": "It is red", "off_delay_ms": 0}}],
+        "profiles": [{"id": "large", "title": "1 l bottle"}],
     }
     daemon = Daemon(site, tmp_path).start()
     page = PageProcess(tmp_path, mosquitto.port, workshop=workshop).start()
@@ -150,6 +163,7 @@ def test_an_engineer_goes_from_pictures_to_a_bundle_on_trial_by_keyboard(mosquit
     command = ["node", str(DRIVER.with_name("drive_page_engineer.mjs")), str(npm), chromium]
     try:
         sender.knock(ear, room(1))
+        _ask_for_parts(ear, page.port)
         arguments = [url, "keller", PASSWORD, pictures, "colours", "build"]
         with (
             (tmp_path / "driver.log").open("w+", encoding="utf-8") as log,
@@ -179,6 +193,8 @@ def test_an_engineer_goes_from_pictures_to_a_bundle_on_trial_by_keyboard(mosquit
     assert "box = [0.100, 0.200, 0.305, 0.400]" in seen["block"]
     assert "box = [0.500, 0.500, 0.250, 0.500]" in seen["drawn"]
     assert "reload kept" in seen["happened"]
+    assert seen["parts"] == ["4712 FAULT", "4711 ok"]
+    assert "large, 1 l bottle" in seen["node"]
     assert (tmp_path / "bundles" / "pictures-v1" / "manifest.json").is_file()
     notes = [json.loads(line) for line in (tmp_path / "work" / "audit.jsonl").read_text().splitlines()]
     assert {note["user"] for note in notes} == {"keller"}

@@ -17,8 +17,10 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +290,11 @@ class Ear:
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Publish through this client and wait until the broker has it."""
         self._client.publish(topic, payload, qos=qos, retain=retain).wait_for_publish(10)
+
+    def command(self, verb: str, **fields: Any) -> None:
+        """Send any command; its answer is on ``res/{verb}``."""
+        body = {"request_id": uuid.uuid4().hex, "issued_at": datetime.now(UTC).isoformat(), "user": "op"} | fields
+        self.publish(f"{self._prefix}/cmd/{verb}", json.dumps(body).encode())
 
     def close(self) -> None:
         """Disconnect."""

@@ -3,6 +3,7 @@ import { age, clock, el, keyed, number, say, text } from "./dom.js";
 import { api, doubt, get, may, of, store } from "./store.js";
 import { chart, draw } from "./chart.js";
 import { showEvidence } from "./evidence.js";
+import { inspectionTable, profileWords, updateInspections } from "./inspections.js";
 
 const SPAN_MS = 5 * 60 * 1000;
 const FOLLOW_MS = 3000;
@@ -38,7 +39,8 @@ function updateFlag(card, { node, channel, meta }) {
   const isUnknown = Boolean(unknown) || on == null;
   card.className = `card ${isUnknown ? "is-unknown" : on ? "is-fault" : ""}`;
   text(card.parts.title, channel.title);
-  text(card.parts.verdict, unknown ? since(unknown) : on == null ? `unknown: ${flag.doc.q}` : on ? "FAULT" : "no fault");
+  const isLeftOut = channel.held === false;
+  text(card.parts.verdict, unknown ? since(unknown) : isLeftOut ? "not watched: the profile leaves it out" : on == null ? `unknown: ${flag.doc.q}` : on ? "FAULT" : "no fault");
   const points = store.points.get(`${node} ${channel.id}`) ?? [];
   const score = points.at(-1)?.[1];
   const from = [node, channel.camera, channel.region, ...channel.rules].filter(Boolean).join(", ");
@@ -61,23 +63,24 @@ export function cameraScreen(main) {
 
 function makeCamera({ beat, camera }) {
   const card = el("li", { class: "card" });
-  card.parts = { state: el("p", { class: "verdict" }), facts: el("p", { class: "soft" }), shown: el("div") };
+  card.parts = { state: el("p", { class: "verdict" }), facts: el("p", { class: "soft" }), shown: el("div"), inspections: inspectionTable(camera) };
   const doing = el("div", { class: "row" });
   if (may("snapshot")) {
     doing.append(
       el("button", { type: "button", onclick: () => takePicture(card, beat.node, camera) }, "Show a picture"),
       el("button", { type: "button", onclick: () => follow(card, beat.node, camera) }, "Follow for a minute"));
   }
-  card.append(el("h3", {}, `${camera} of ${beat.node}`), card.parts.state, card.parts.facts, doing, card.parts.shown);
+  card.append(el("h3", {}, `${camera} of ${beat.node}`), card.parts.state, card.parts.facts, doing, card.parts.shown, card.parts.inspections);
   return card;
 }
 
-function updateCamera(card, { beat, facts }) {
+function updateCamera(card, { beat, camera, facts }) {
   const unknown = doubt(beat);
   card.className = `card ${unknown || facts.blind_now ? "is-unknown" : ""}`;
   text(card.parts.state, unknown ? since(unknown) : facts.blind_now ? "no verdict in its budget now" : "sees");
   const kind = facts.picture ? `${facts.picture.width} x ${facts.picture.height} px${facts.picture.changed ? ", changed: to be accepted" : ""}. ` : "";
   text(card.parts.facts, `${kind}${facts.fps_in.toFixed(1)} pictures a second, ${facts.misses} verdicts late of ${facts.verdicts}. Newest ${facts.frame_age_ms == null ? "-" : age(facts.frame_age_ms)} old.`);
+  updateInspections(card.parts.inspections, beat.node, camera, facts);
 }
 
 async function takePicture(card, node, camera) {
@@ -186,9 +189,11 @@ function updateNode(card, node) {
   card.className = `card ${unknown ? "is-unknown" : isGood ? "" : "is-fault"}`;
   text(card.parts.verdict, unknown ? since(unknown) : [NE107[state.doc.ne107], ...state.doc.reasons].join(", "));
   const rows = [["Bundle", state?.doc.model ? `${state.doc.model.name} version ${state.doc.model.version}` : "-"], ["Version", state?.doc.version ?? "-"]];
+  const profile = profileWords(node);
+  if (profile) rows.push(["Profile", profile]);
   if (beat) {
     rows.push(["Running for", age(beat.uptime_s * 1000)], ["Alarms in 10 minutes", `${beat.alarms.annunciated_10_min} (goal: about 1)${beat.alarms.flood ? ", FLOOD" : ""}`],
-      ["Standing over a day", beat.alarms.standing.join(", ") || "none"], ["Journal", `${beat.journal.storage} ${beat.journal.reason}, ${beat.journal.waiting} waiting`], ["Memory", `${beat.rss_mib.toFixed(0)} MiB`]);
+      ["Standing over a day", beat.alarms.standing.join(", ") || "none"], ["Journal", `${[beat.journal.storage, beat.journal.reason].filter(Boolean).join(" ")}, ${beat.journal.waiting} waiting`], ["Memory", `${beat.rss_mib.toFixed(0)} MiB`]);
   }
   const drawn = JSON.stringify(rows);
   if (card.drawn === drawn) return;

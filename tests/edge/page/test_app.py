@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn", reason="the extra `page` is not installed")
 
 from tests.stand.brokers import MOSQUITTO, Mosquitto, wait_for
 from tests.stand.bundles import colour_bundle, flat_jpeg
-from tests.stand.daemon import Daemon, Ear, Sender, site_document
+from tests.stand.daemon import FRAME_TOPIC, Daemon, Ear, Sender, site_document
 from tests.stand.page import PageProcess, Visitor
 
 pytestmark = [
@@ -41,6 +41,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         "node": {"id": "bench", "state_dir": str(folder)},
         "cameras": [camera, {"id": "cam2", "stale_after_ms": 600_000.0}],
         "faults": [{"id": "red", "camera": "cam1", "alarm": ALARM}],
+        "profiles": [{"id": "large", "title": "1 l bottle"}, {"id": "small", "faults": []}],
         "evidence": {"before_s": 1.0, "after_s": 1.0},
     }
     daemon = Daemon(site, folder).start()
@@ -74,6 +75,19 @@ def test_what_the_node_publishes_is_shown(plant: SimpleNamespace) -> None:
         assert stream.kinds[0] == "begin"
         assert stream.known("bench", "alarm", "red")["occurrence_id"] == plant.raised["occurrence_id"]
         assert stream.known("bench", "meta")["channels"][0]["id"] == "red"
+
+
+def test_the_answer_about_a_part_and_what_is_made_are_shown(plant: SimpleNamespace) -> None:
+    """A part is asked for while the page is connected, and a frame answers it; the profile is that of `meta`."""
+    with visitor(plant, "guest").live() as stream:
+        stream.until(lambda told: told.known("bench", "meta") and told.known("bench", "state"))
+        assert stream.known("bench", "meta")["profile"] == "large"
+        plant.ear.command("inspect", camera="cam1", part="4711")
+        plant.ear.publish(FRAME_TOPIC, RED)
+        stream.until(lambda told: told.known("bench", "inspection", "cam1"), 30)
+        answer = stream.known("bench", "inspection", "cam1")[0]
+    assert (answer["part"], answer["outcome"], answer["verdict"]) == ("4711", "judged", "fault")
+    assert (answer["found"], answer["profile"]) == (["red"], "large")
 
 
 def test_a_role_that_may_not_is_refused_before_the_broker(plant: SimpleNamespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.page.board import EVENTS, MOST_NODES, POINTS, Board
+from edge.page.board import ANSWERS, EVENTS, MOST_CHARACTERS, MOST_NODES, POINTS, Board
 from edge.page.feed import Feed
 from edge.units import NS_PER_S
 
@@ -142,6 +142,21 @@ def test_scores_and_events_are_bounded_and_told_once() -> None:
     assert [len(fresh) for _, _, fresh in news["points"]] == [1]
     found = made.history()
     assert (len(found), found[-1][1]["seq"]) == (EVENTS, EVENTS + 9)
+
+
+def test_the_newest_answers_about_parts_are_kept_whatever_stands_in_them() -> None:
+    """The newest first, a few of each camera; of a wrong shape or endless they cost no more than others."""
+    made = board()
+    for number in range(ANSWERS + 3):
+        answer = {"part": f"A{number}", "outcome": "judged", "verdict": "ok", "faults": {"red": {"verdict": "ok"}}}
+        made.heard(("n", "inspection", "cam1"), answer, 4, 0)
+    made.heard(("n", "inspection", "cam1"), {"part": "x" * 1_000, "verdict": ["fault"], "faults": 3}, 5, 0)
+    scratched = {"part": "A99", "verdict": "fault", "faults": {"red": {"verdict": "fault"}, "dent": {"verdict": "ok"}}}
+    made.heard(("n", "inspection", "cam1"), scratched, 6, 0)
+    newest, odd, *others = made.document("n", "inspection", "cam1")
+    assert (newest["part"], newest["verdict"], newest["found"]) == ("A99", "fault", ["red"])
+    assert (len(odd["part"]), odd["found"]) == (MOST_CHARACTERS, [])
+    assert [one["part"] for one in others] == [f"A{number}" for number in range(ANSWERS + 2, 4, -1)]
 
 
 def test_nodes_are_bounded() -> None:
