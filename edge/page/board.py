@@ -204,7 +204,7 @@ class Board:
 
     def _answer(self, key: Key, document: Mapping[str, Any], now_ms: int) -> None:
         """The newest answers of one camera, the newest first: on a fast line several come between two looks."""
-        brief = {word: _short(document.get(word)) for word in _ANSWER_WORDS}
+        brief: dict[str, Any] = {word: _short(document.get(word)) for word in _ANSWER_WORDS}
         faults = document.get("faults")
         found = faults.items() if isinstance(faults, dict) else ()
         brief["found"] = [

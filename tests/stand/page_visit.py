@@ -24,7 +24,7 @@ def visit(folder: Path) -> None:
     _page(["user", "add", "--role", "engineer", "visitor"], page, PASSWORD)
     _page(["check"], page)
     page.start()
-    print(f"page tcp 127.0.0.1:{page.port}")
+    sys.stdout.write(f"page tcp 127.0.0.1:{page.port}\n")
     visitor = Visitor(page.port)
     assert visitor.login("visitor") == 200
     with visitor.live() as stream:
