@@ -77,6 +77,11 @@ class Images(Section):
         default=0.5, description="share of images for fitting a head; with words they calibrate too"
     )
     test_share: Share = Field(default=0.3, description="share of images never fitted or calibrated on: the evidence")
+    long_side_mm: float | None = Field(
+        default=None,
+        gt=0,
+        description="what the longer side of a picture shows, mm; the report then gives sizes of painted faults in mm",
+    )
     limit: int = Field(default=4000, ge=1, description="most images used, number; more are thinned evenly")
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from exporters.fit.unnamed import Unnamed, fine_side
 from exporters.pictures import variety
 from exporters.pictures.grouping import Part
 from exporters.pictures.images import Dataset
+from exporters.proof.shares import Share
 from exporters.recipe import Recipe
 
 PAINTED_LEAST, PAINTED_MOST = 60, 600  # pictures with a painted fault; few normal ones are painted on several times
@@ -112,7 +113,8 @@ def fit_unnamed(recipe: Recipe, features: Features, dataset: Dataset, *, log: Ca
         log=log,
     )
     lacks = variety.notes([dataset.encoded[row] for row in rows], frames)
-    notes = _notes(found, [dataset.names[row] for row in rows])
+    mm_per_px = None if recipe.images.long_side_mm is None else recipe.images.long_side_mm / max(frames.shape[1:3])
+    notes = (*_notes(found, [dataset.names[row] for row in rows]), size_note(found.power, mm_per_px))
     return UnnamedChannel(found.module, rows, found.unseen, notes + lacks)
 
 
@@ -152,7 +154,33 @@ def _painted(recipe: Recipe, features: Features, frames: NDArray[np.uint8]) -> n
     layers = _unnamed_features(recipe, features, np.stack([picture for picture, _ in made]))
     masks = torch.from_numpy(np.stack([mask for _, mask in made])).float()[:, None]
     covered = nn.functional.adaptive_avg_pool2d(masks, fine_side(layers)).flatten(1)
-    return normals.Painted(layers, covered, kinds, sources)
+    return normals.Painted(layers, covered, kinds, sources, np.array([_extent_px(mask) for _, mask in made]))
+
+
+def _extent_px(mask: NDArray[np.bool_]) -> float:
+    """The longer side of the box around a fault; 0: nothing of it can be seen."""
+    rows, columns = np.nonzero(mask)
+    return float(max(np.ptp(rows), np.ptp(columns)) + 1) if rows.size else 0.0
+
+
+def size_note(power: Mapping[str, normals.Power], mm_per_px: float | None) -> str:
+    """Which sizes of painted faults are found, each share with its number and exact interval.
+
+    Args:
+        power: by kind.
+        mm_per_px: of the graph's picture; None: the recipe does not say it, and sizes stand in px.
+    """
+    unit, scale = ("px", 1.0) if mm_per_px is None else ("mm", mm_per_px)
+    kinds = [
+        f"{kind} "
+        + ", ".join(
+            f"of {third.least_px * scale:.3g} to {third.most_px * scale:.3g} {unit} {Share(third.found, third.count)}"
+            for third in one.sizes
+        )
+        for kind, one in power.items()
+    ]
+    more = " Set images.long_side_mm to have the sizes in mm." if mm_per_px is None else ""
+    return f"SIZES: of faults painted at random places it finds, by their longer side: {'; '.join(kinds)}.{more}"
 
 
 def _notes(found: normals.Fitted, names: Sequence[str]) -> tuple[str, ...]:

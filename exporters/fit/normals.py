@@ -48,21 +48,34 @@ class Normals:
 class Painted:
     """Faults painted on normal pictures.
 
-    Patch features per depth [m, T, E], the share of each patch covered [m, T], the kinds [m], and which picture each was painted on [m].
+    Patch features per depth [m, T, E], the share of each patch covered [m, T], the kinds [m], which picture each was painted on [m], and how far
+    each reaches, px of the picture [m].
     """
 
     layers: Sequence[Tensor]
     covered: Tensor
     kinds: Sequence[str]
     sources: NDArray[np.int64]
+    extents: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """How many painted faults of some size were found, of how many; they reach from `least_px` to `most_px`."""
+
+    least_px: float
+    most_px: float
+    found: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What was found of one kind of painted faults, out of fold: area under the curve, and the share above the bound's limit."""
+    """What was found of one kind of painted faults, out of fold: area under the curve, the share above the bound's limit, and how many by size."""
 
     auroc: float
     found: float
+    sizes: tuple[Sized, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +183,7 @@ def _round(
         module.eval().requires_grad_(requires_grad=False),
         unseen,
         np.zeros(normals.count, np.bool_),
-        _power(unseen, painted_scores, painted.kinds, limit),
+        _power(unseen, painted_scores, painted, limit),
         SHARES[chosen],
     )
 
@@ -256,13 +269,25 @@ def _strangeness_power(normal: Tensor, painted: Tensor) -> float:
 
 
 def _power(
-    normal: NDArray[np.float32], painted_scores: NDArray[np.float32], kinds: Sequence[str], limit: float
+    normal: NDArray[np.float32], painted_scores: NDArray[np.float32], painted: Painted, limit: float
 ) -> dict[str, Power]:
-    names = np.array(kinds)
+    names = np.array(painted.kinds)
+    found = painted_scores > limit
     return {
         kind: Power(
-            auroc(painted_scores[names == kind], normal) or 0.0, float((painted_scores[names == kind] > limit).mean())
+            auroc(painted_scores[names == kind], normal) or 0.0,
+            float(found[names == kind].mean()),
+            _by_size(painted.extents[names == kind], found[names == kind]),
         )
         for kind in KINDS
         if (names == kind).any()
     }
+
+
+def _by_size(extents: NDArray[np.float64], found: NDArray[np.bool_]) -> tuple[Sized, ...]:
+    """The smallest, the middle and the largest third."""
+    thirds = [rows for rows in np.array_split(np.argsort(extents, kind="stable"), 3) if rows.size]
+    return tuple(
+        Sized(float(extents[rows].min()), float(extents[rows].max()), int(found[rows].sum()), int(rows.size))
+        for rows in thirds
+    )

@@ -12,6 +12,8 @@ from edge.bundle import open_bundle
 from edge.errors import ExportError
 from edge.manifest import manifest_json
 from exporters import pipeline
+from exporters.fit.heads import size_note
+from exporters.fit.normals import Power, Sized
 from exporters.job import prepare
 from exporters.recipe import UNNAMED, Recipe
 from exporters.towers.convert import convert
@@ -139,3 +141,16 @@ def test_broken_tiles_stand_out_by_name_and_without_one(tmp_path: Path) -> None:
     assert (named.auroc or 0) > 0.75
     assert (unnamed.auroc or 0) > 0.75
     assert unnamed.normal_images > named.normal_images
+
+
+@pytest.mark.parametrize(
+    ("mm_per_px", "size", "ends"),
+    [(None, "of 4 to 20 px", "to have the sizes in mm."), (0.5, "of 2 to 10 mm", "73.8%).")],
+)
+def test_sizes_of_painted_faults_stand_in_mm_where_the_recipe_says_what_a_picture_shows(
+    mm_per_px: float | None, size: str, ends: str
+) -> None:
+    """With number and interval, because a share of ten pictures proves little."""
+    note = size_note({"scratch": Power(0.9, 0.5, (Sized(4.0, 20.0, 4, 10),))}, mm_per_px)
+    assert f"scratch {size} 40.0% of 10 (12.2% to 73.8%)" in note
+    assert note.endswith(ends)

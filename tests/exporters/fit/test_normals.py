@@ -43,7 +43,11 @@ def _painted(pictures: Tensor) -> Painted:
     shown = _with_fault(pictures, 3, 1.0)
     covered = ((shown - pictures).abs().sum(-1) > 0).float()
     return Painted(
-        [shown], covered, [list(KINDS)[row % len(KINDS)] for row in range(len(pictures))], np.arange(len(pictures))
+        [shown],
+        covered,
+        [list(KINDS)[row % len(KINDS)] for row in range(len(pictures))],
+        np.arange(len(pictures)),
+        np.arange(len(pictures), dtype=np.float64),
     )
 
 
@@ -152,3 +156,15 @@ def test_neighbourhoods_are_means_of_two_by_two_patches_and_small_grids_stay() -
     assert neighbourhoods([patches[:, :49]]).shape == (1, 49, 1)
     assert neighbourhoods([patches, patches[:, :16]]).shape == (1, 16, 2), "both on the coarser grid"
     assert Moments.of(patches).count == 64
+
+
+def test_power_is_told_by_size() -> None:
+    """Thirds of the painted faults of a kind, from the smallest to the largest; together they are all."""
+    fitted = _fit(_pictures(60, 0))
+    for number, kind in enumerate(KINDS):
+        power = fitted.power[kind]
+        small, middle, large = power.sizes
+        assert (small.least_px, large.most_px) == (number, number + 54)
+        assert small.most_px < middle.least_px <= middle.most_px < large.least_px
+        assert [third.count for third in power.sizes] == [4, 3, 3]
+        assert sum(third.found for third in power.sizes) == round(10 * power.found)
