@@ -17,7 +17,8 @@ from typing import Any
 
 from edge.bundle import Bundle, open_bundle
 from edge.errors import ConfigError, EdgeError
-from edge.replay.scores import CHUNK, TRIES, Scored, Scorer, read_picture
+from edge.replay.crew import TRIES
+from edge.replay.scores import CHUNK, Scored, Scorer, read_picture
 
 ANSWER_S = 5.0
 AHEAD = 4  # chunks that wait for each processor of the cluster, so that none is idle and memory stays bounded

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edge.assembly import load_engine
 from edge.bundle import Bundle, open_bundle
-from edge.errors import EdgeError, InferenceFailed, RejectedInput
+from edge.errors import InferenceFailed, RejectedInput
 from edge.inference.engine import Engine
 from edge.inference.preprocess import CALIBRATION, Preprocessor
+from edge.replay.crew import spread
 
 CHUNK = 32  # pictures that a process takes at a time
-TRIES = 3  # pools that may break in a row without a chunk done
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +56,6 @@ def read_picture(path: Path) -> bytes | Scored:
 #: Where the scores of pictures are computed: those of a bundle for files, in their order.
 Scoring = Callable[[Bundle, Sequence[Path]], list[Scored]]
 
-_of_process: list[Scorer] = []  # of a worker process: opening a bundle for each chunk would cost more than the chunk
-
 
 def score_all(bundle: Bundle, paths: Sequence[Path], workers: int) -> list[Scored]:
     """Scores of pictures, in their order.
@@ -80,40 +74,14 @@ def score_all(bundle: Bundle, paths: Sequence[Path], workers: int) -> list[Score
         scorer = Scorer(bundle)
         return [scorer.score_file(path) for path in paths]
     chunks = [tuple(paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK)]
-    done: dict[int, list[Scored]] = {}
-    broken = 0
-    while len(done) < len(chunks):
-        before = len(done)
-        done |= dict(_in_processes(bundle.path, chunks, done, workers))
-        broken = broken + 1 if len(done) == before else 0
-        if broken == TRIES:
-            raise EdgeError(
-                "processes of the backtest end again and again: is there memory for so many? Ask for fewer --workers"
-            )
-    return [scored for number in range(len(chunks)) for scored in done[number]]
+    found = spread(partial(_begin, bundle.path), chunks, workers)
+    return [scored for chunk in found for scored in chunk]
 
 
-def _in_processes(
-    folder: Path, chunks: Sequence[tuple[Path, ...]], done: Collection[int], workers: int
-) -> Iterator[tuple[int, list[Scored]]]:
-    """Chunks that are not done yet, until all are or a process is gone."""
-    missing = [number for number in range(len(chunks)) if number not in done]
-    context = multiprocessing.get_context("spawn")
-    with (
-        contextlib.suppress(BrokenProcessPool),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_open, initargs=(folder,)) as pool,
-    ):
-        waiting = {number: pool.submit(_score_chunk, chunks[number]) for number in missing}
-        for number, future in waiting.items():
-            yield number, future.result()
-
-
-def _open(folder: Path) -> None:
-    _of_process.append(Scorer(open_bundle(folder)))
-
-
-def _score_chunk(paths: tuple[Path, ...]) -> list[Scored]:
-    return [_of_process[0].score_file(path) for path in paths]
+def _begin(folder: Path) -> Callable[[tuple[Path, ...]], list[Scored]]:
+    """Of a process: opening a bundle for each chunk would cost more than the chunk."""
+    scorer = Scorer(open_bundle(folder))
+    return lambda paths: [scorer.score_file(path) for path in paths]
 
 
 ALONE: Scoring = partial(score_all, workers=1)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Bundle, open_bundle
-from edge.errors import EdgeError
 from edge.replay import scores as module
 from edge.replay.scores import score_all
 from tests.stand.bundles import colour_bundle, flat_jpeg
@@ -65,15 +64,6 @@ def test_a_killed_process_loses_nothing(bundle: Bundle, paths: list[Path], monke
     killed.set()
     thread.join()
     assert found == serial
-
-
-def test_processes_that_always_end_are_an_error(
-    bundle: Bundle, paths: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not an endless loop."""
-    monkeypatch.setattr(module, "_in_processes", lambda *_: iter(()))
-    with pytest.raises(EdgeError, match="again and again"):
-        score_all(bundle, paths, 2)
 
 
 def _parent(entry: Path) -> int:
